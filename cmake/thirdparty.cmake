@@ -1,0 +1,15 @@
+# jansson (JSON) and zlib, from the static archive where there is one: the binary then runs on
+# machines that have neither.
+foreach(pair "jansson;jansson.h" "z;zlib.h")
+  list(GET pair 0 name)
+  list(GET pair 1 header)
+  find_path(DLF_${name}_INCLUDE ${header})
+  find_library(DLF_${name}_LIBRARY NAMES lib${name}.a ${name})
+  if(NOT DLF_${name}_INCLUDE OR NOT DLF_${name}_LIBRARY)
+    message(FATAL_ERROR "${header} or its library is missing; on Debian/Ubuntu: apt-get install libjansson-dev zlib1g-dev")
+  endif()
+endforeach()
+add_library(dlf::jansson UNKNOWN IMPORTED)
+set_target_properties(dlf::jansson PROPERTIES IMPORTED_LOCATION ${DLF_jansson_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${DLF_jansson_INCLUDE})
+add_library(dlf::zlib UNKNOWN IMPORTED)
+set_target_properties(dlf::zlib PROPERTIES IMPORTED_LOCATION ${DLF_z_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${DLF_z_INCLUDE})
