@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * meanfield.c -- fixed points of the length and correlation maps; see theory.h for the formulas. */
+#include <math.h>
+
+#include "dlf/theory.h"
+#include "theory/quadrature.h"
+
+enum { ITERATIONS_MAX = 400 };
+#define Q_DIVERGED 1e14 /* beyond: sqrt(q) z saturates or is homogeneous; only limits matter */
+#define Q_VANISHED 1e-14
+
+double dlf_gaussian_mean(double (*g)(double z, const void *user), const void *user)
+{
+    const dlf_gauss_rule *rule = dlf_gauss_fine();
+    double sum = 0.0;
+    for (int i = 0; i < rule->n; i++) sum += rule->w[i] * g(rule->z[i], user);
+    return sum;
+}
+
+static double mean_square(dlf_activation f, double q)
+{
+    const dlf_gauss_rule *rule = dlf_gauss_fine();
+    const double s = sqrt(q);
+    double sum = 0.0;
+    for (int i = 0; i < rule->n; i++) {
+        const double phi = dlf_activation_value(f, s * rule->z[i]);
+        sum += rule->w[i] * phi * phi;
+    }
+    return sum;
+}
+
+static double mean_square_slope(dlf_activation f, double q)
+{
+    const dlf_gauss_rule *rule = dlf_gauss_fine();
+    const double s = sqrt(q);
+    double sum = 0.0;
+    for (int i = 0; i < rule->n; i++) {
+        const double slope = dlf_activation_derivative(f, s * rule->z[i]);
+        sum += rule->w[i] * slope * slope;
+    }
+    return sum;
+}
+
+double dlf_meanfield_chi(dlf_activation f, double sigma_w2, double q)
+{
+    return sigma_w2 * mean_square_slope(f, q);
+}
+
+/* Iterate x <- map(x) with Aitken's acceleration. A jump is taken only where the map contracts
+ * (elsewhere Aitken converges to unstable fixed points, such as q = 0 of ReLU above criticality)
+ * and only if it brings map(x)-x closer to 0. */
+static double fixed_point(double (*map)(double x, const void *user), const void *user, double x,
+                          double low, double high)
+{
+    for (int i = 0; i < ITERATIONS_MAX; i++) {
+        const double x1 = map(x, user);
+        if (!(x1 > low)) return low;
+        if (!(x1 < high)) return high;
+        const double x2 = map(x1, user);
+        if (!(x2 > low)) return low;
+        if (!(x2 < high)) return high;
+        const double bend = (x2 - x1) - (x1 - x);
+        double next = x2;
+        if (fabs(x2 - x1) < fabs(x1 - x) && bend != 0.0) {
+            const double jump = x - (x1 - x) * (x1 - x) / bend;
+            if (jump > low && jump < high && fabs(map(jump, user) - jump) < fabs(x2 - x1))
+                next = jump;
+        }
+        if (fabs(next - x) <= 1e-13 * fabs(next)) return next;
+        x = next;
+    }
+    return x;
+}
+
+typedef struct length_map {
+    dlf_activation f;
+    double sigma_w2, sigma_b2;
+} length_map;
+
+static double next_length(double q, const void *user)
+{
+    const length_map *m = user;
+    return m->sigma_w2 * mean_square(m->f, q) + m->sigma_b2;
+}
+
+typedef struct correlation_map {
+    dlf_activation f;
+    double sigma_w2, sigma_b2, q;
+} correlation_map;
+
+/* E[g(u) g(v)] for u, v ~ N(0,q) with correlation c. The kink of g(v) lies on a slanted line that no
+ * product rule can follow, so the inner integral runs over v given u, split at v = 0:
+ * v = c u + sqrt(q (1-c^2)) z. For smooth g both rules agree to 1e-10; see the tests. */
+static double mean_product(double (*g)(dlf_activation f, double x), const correlation_map *m,
+                           double c)
+{
+    const dlf_gauss_rule *rule = dlf_gauss_coarse();
+    const double s = sqrt(m->q), t = sqrt(fmax(0.0, 1.0 - c * c));
+    double sum = 0.0;
+    for (int i = 0; i < rule->n; i++) {
+        double inner = 0.0;
+        for (int j = 0; j < rule->n; j++)
+            inner += rule->w[j] * g(m->f, s * (c * rule->z[i] + t * rule->z[j]));
+        sum += rule->w[i] * g(m->f, s * rule->z[i]) * inner;
+    }
+    return sum;
+}
+
+static double next_correlation(double c, const void *user)
+{
+    const correlation_map *m = user;
+    return (m->sigma_w2 * mean_product(dlf_activation_value, m, c) + m->sigma_b2) / m->q;
+}
+
+static void solve_correlation(dlf_meanfield *r, dlf_activation f)
+{
+    r->c_star = 1.0;
+    r->chi_c = r->chi_1;
+    const bool proper = r->q_star > 0.0 && isfinite(r->q_star);
+    if (r->chi_1 > 1.0 + 1e-9 && proper) { /* chaotic: c = 1 is unstable */
+        const correlation_map m = {f, r->sigma_w2, r->sigma_b2, r->q_star};
+        const double c = fixed_point(next_correlation, &m, 0.5, -1.0 + 1e-12, 1.0 - 1e-12);
+        r->c_star = c;
+        r->chi_c = r->sigma_w2 * mean_product(dlf_activation_derivative, &m, c);
+    }
+    r->xi_c = r->chi_c == 1.0 ? INFINITY : -1.0 / log(r->chi_c);
+    if (r->xi_c < 0.0) r->xi_c = INFINITY;
+}
+
+dlf_meanfield dlf_meanfield_solve(dlf_activation f, double sigma_w2, double sigma_b2,
+                                  bool with_correlation)
+{
+    dlf_meanfield r = {.sigma_w2 = sigma_w2, .sigma_b2 = sigma_b2,
+                       .c_star = NAN, .chi_c = NAN, .xi_c = NAN};
+    const length_map m = {f, sigma_w2, sigma_b2};
+    const double q = fixed_point(next_length, &m, 1.0, Q_VANISHED, Q_DIVERGED);
+    r.chi_1 = dlf_meanfield_chi(f, sigma_w2, q);
+    r.q_star = q >= Q_DIVERGED ? INFINITY : q <= Q_VANISHED ? 0.0 : q;
+    if (with_correlation) solve_correlation(&r, f);
+    return r;
+}
+
+double dlf_meanfield_edge(dlf_activation f, double sigma_b2)
+{
+    /* chi_1 need not grow with sigma_w^2 everywhere: scan for the first crossing, then bisect. */
+    double low = 1e-3, high = low;
+    while (high < 1e4) {
+        high = low * 1.1;
+        if (dlf_meanfield_solve(f, high, sigma_b2, false).chi_1 >= 1.0) break;
+        low = high;
+    }
+    if (high >= 1e4) return NAN;
+    for (int i = 0; i < 60; i++) {
+        const double mid = 0.5 * (low + high);
+        if (dlf_meanfield_solve(f, mid, sigma_b2, false).chi_1 >= 1.0) high = mid;
+        else low = mid;
+    }
+    return 0.5 * (low + high);
+}
