@@ -15,7 +15,8 @@
  * DLF_LAUNCH converts every argument to the kernel's parameter type (a void * may be passed for a
  * const float *), raises the dynamic shared memory limit when it has to, does not wait, and
  * returns what cudaGetLastError() says, which also clears it. A kernel name with a comma in it goes
- * in parentheses. Dynamic shared memory starts at a multiple of 128 bytes.
+ * in parentheses. Static shared arrays start at a multiple of 16 bytes, whatever their type (so
+ * that they take vector accesses and cp.async), dynamic shared memory at a multiple of 128.
  */
 #ifndef DLF_KERNELS_LAUNCH_CUH
 #define DLF_KERNELS_LAUNCH_CUH
@@ -36,7 +37,7 @@
 
 #if defined(__CUDACC__)
 
-#define DLF_SHARED(T, name, ...) __shared__ T name __VA_ARGS__
+#define DLF_SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
 
 /* All declarations of an extern shared array in one file name the same memory and must agree in
  * type, hence bytes and a cast. */

@@ -26,12 +26,12 @@
 
 enum { ALIGN = 256, GUARD = ASAN ? 0 : 512 }; /* cudaMalloc() aligns to 256 bytes as well */
 
-typedef enum { ON_DEVICE, ON_HOST, OF_SYMBOL } place;
+enum place { ON_DEVICE, ON_HOST, OF_SYMBOL };
 
 static struct allocation {
     char *p;
     size_t size;
-    place place;
+    enum place place;
 } * allocations;
 static size_t n_allocations, n_slots, device_bytes, capacity = (size_t)2 << 30;
 static int open_depth;
@@ -42,7 +42,7 @@ static char *block_of(const struct allocation *a)
     return a->p - GUARD;
 }
 
-static int add_allocation(char *p, size_t size, place place)
+static int add_allocation(char *p, size_t size, enum place place)
 {
     if (n_allocations == n_slots) {
         const size_t n = n_slots ? 2 * n_slots : 64;
@@ -123,7 +123,7 @@ void simt_memory_close(void)
     pthread_mutex_unlock(&lock);
 }
 
-static cudaError_t allocate(void **p, size_t size, place place)
+static cudaError_t allocate(void **p, size_t size, enum place place)
 {
     void *block;
     if (!p) return cudaErrorInvalidValue;
@@ -157,7 +157,7 @@ static void drop(struct allocation *a)
     *a = allocations[--n_allocations];
 }
 
-static cudaError_t release(const char *api, void *p, place place)
+static cudaError_t release(const char *api, void *p, enum place place)
 {
     cudaError_t err = cudaSuccess;
     if (!p) return cudaSuccess;

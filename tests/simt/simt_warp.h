@@ -18,26 +18,25 @@ SIMT_UNTRACED inline T shuffle(Shuffle kind, unsigned mask, T value, int source,
     return result;
 }
 
-/* Lanes shuffle within segments of `width` lanes; a source outside the segment means oneself. */
+/* Lanes shuffle within segments of `width` lanes. As in the PTX ISA, only the low five bits of the
+ * distance count, and a source outside of the segment means the lane itself. */
 SIMT_UNTRACED inline int lane() { return static_cast<int>(self->lane); }
 SIMT_UNTRACED inline int segment(int width) { return lane() & ~(width - 1); }
-SIMT_UNTRACED inline int in_segment(int source, int width)
-{
-    return source >= segment(width) && source < segment(width) + width ? source : lane();
-}
 SIMT_UNTRACED inline int up_source(unsigned delta, int width)
 {
-    return delta < 32 ? in_segment(lane() - static_cast<int>(delta), width) : lane();
+    const int source = lane() - static_cast<int>(delta & 31);
+    return source >= segment(width) ? source : lane();
 }
 SIMT_UNTRACED inline int down_source(unsigned delta, int width)
 {
-    return delta < 32 ? in_segment(lane() + static_cast<int>(delta), width) : lane();
+    const int source = lane() + static_cast<int>(delta & 31);
+    return source < segment(width) + width ? source : lane();
 }
 /* Unlike up and down, xor may reach into a lower segment, but not into a higher one. */
 SIMT_UNTRACED inline int bfly_source(int lane_mask, int width)
 {
-    const int source = lane() ^ lane_mask;
-    return source < segment(width) + width && source >= 0 ? source : lane();
+    const int source = lane() ^ (lane_mask & 31);
+    return source < segment(width) + width ? source : lane();
 }
 
 SIMT_UNTRACED inline unsigned ballot(unsigned mask, int predicate, Site site)
