@@ -83,7 +83,7 @@ int dlf_cuda_device_count(const char **why);
 
 extern const dlf_backend dlf_backend_cpu;
 extern const dlf_backend dlf_backend_ref;
-extern const dlf_backend dlf_backend_cuda; /* defined in CUDA builds only */
+extern const dlf_backend dlf_backend_cuda; /* without the CUDA Toolkit it never opens */
 
 /* The stream of a cuda device as an opaque pointer (cudaStream_t), for kernels/X.cu. */
 void *dlf_cuda_stream(const dlf_device *dev);

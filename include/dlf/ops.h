@@ -161,7 +161,8 @@ DLF_MUST_CHECK dlf_status dlf_clip_by_norm(dlf_tensor *g_scale, dlf_tensor *norm
 /* ---- data --------------------------------------------------------------------------------- */
 
 /* y[p,i,:] = x[index[p,i],:]
- *   y (P,B,N); x (R,N), or (R) if N == 1; index (P,B) or (1,B) int32; y and x real or int32
+ *   y (P,B,N); x (R,N); if N == 1 also y (P,B), x (R); index (P,B) or (1,B) int32; y and x both
+ *   real or both int32
  *   An index outside 0..R-1 gives NaN (real) or INT32_MIN (int32).   cost 8PBN bytes */
 DLF_MUST_CHECK dlf_status dlf_gather_rows(dlf_tensor *y, const dlf_tensor *x,
                                           const dlf_tensor *index);

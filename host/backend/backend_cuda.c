@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT
+ * backend_cuda.c -- one GPU as a device: stream, memory cache, copies, cuBLAS if there is one.
+ * Plain C over the runtime API. Nothing here runs before a CUDA device is asked for. */
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cublas.h"
+#include "dlf/backend.h"
+
+#define KERNEL(family, op, args) dlf_status dlf_##op##_cuda args;
+#include "dlf/kernels.def"
+#undef KERNEL
+
+static const dlf_ops ops = {
+#define KERNEL(family, op, args) .op = dlf_##op##_cuda,
+#include "dlf/kernels.def"
+#undef KERNEL
+};
+
+/* ---- memory cache: cudaMalloc and cudaFree wait for the device, so released blocks are kept ----
+ * Sizes are rounded up to classes, four per power of two (at most 25 % is wasted); each class has a
+ * list of free blocks. One stream uses them all, so a block can be handed out again while earlier
+ * work on it is still queued. DLF_CUDA_CACHE=0 turns it off: tools that watch for reads beyond the
+ * end, such as compute-sanitizer and the CPU test bed, then see every tensor's true size. */
+enum { CLASSES_PER_OCTAVE = 4, N_CLASSES = 64 * CLASSES_PER_OCTAVE, LEAST_LOG2 = 8 };
+
+typedef struct cached_block {
+    struct cached_block *next;
+    void *memory;
+} cached_block;
+
+typedef struct cuda_impl {
+    cudaStream_t stream;
+    cudaEvent_t start, stop;
+    void *workspace; /* of cuBLAS */
+    bool has_cublas, cached;
+    dlf_cublas cublas;
+    cached_block *free_blocks[N_CLASSES];
+} cuda_impl;
+
+enum { WORKSPACE_BYTES = 32 << 20 }; /* what NVIDIA advises for Hopper */
+
+static cuda_impl *impl_of(const dlf_device *dev)
+{
+    return dev->impl;
+}
+
+/* Turn a runtime error into a status with a sentence, and clear it: otherwise the next, innocent
+ * call would report it. */
+static dlf_status check(cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess) return DLF_OK;
+    (void)cudaGetLastError();
+    return dlf_fail(DLF_ERR_DEVICE, "cuda: %s failed: %s (CUDA error %d)", what,
+                    cudaGetErrorString(error), (int)error);
+}
+
+/* Several devices may be open in one thread; the runtime's current device follows the call. */
+static dlf_status bind(const dlf_device *dev)
+{
+    return check(cudaSetDevice(dev->info.ordinal), "cudaSetDevice");
+}
+
+void *dlf_cuda_stream(const dlf_device *dev)
+{
+    if (cudaSetDevice(dev->info.ordinal) != cudaSuccess) (void)cudaGetLastError();
+    return impl_of(dev)->stream;
+}
+
+dlf_status dlf_cuda_sgemm(const dlf_device *dev, const dlf_sgemm_batch *g)
+{
+    const cuda_impl *impl = impl_of(dev);
+    if (!impl->has_cublas) return DLF_ERR_NO_KERNEL;
+    DLF_TRY(bind(dev));
+    return dlf_cublas_sgemm(&impl->cublas, g);
+}
+
+/* The class of a size, and the size that class allocates. */
+static int class_of(size_t bytes, size_t *rounded)
+{
+    int log2 = LEAST_LOG2;
+    while (log2 < 63 && ((size_t)1 << (log2 + 1)) <= bytes) log2++;
+    const size_t base = (size_t)1 << log2, step = base / CLASSES_PER_OCTAVE;
+    const size_t over = bytes > base ? (bytes - base + step - 1) / step : 0;
+    *rounded = base + over * step; /* over == 4 is the first class of the next octave */
+    return log2 * CLASSES_PER_OCTAVE + (int)over;
+}
+
+static void flush_cache(cuda_impl *impl)
+{
+    for (int i = 0; i < N_CLASSES; i++) {
+        for (cached_block *b = impl->free_blocks[i], *next; b; b = next) {
+            next = b->next;
+            (void)cudaFree(b->memory);
+            free(b);
+        }
+        impl->free_blocks[i] = NULL;
+    }
+    (void)cudaGetLastError();
+}
+
+static dlf_status cuda_alloc(dlf_device *dev, void **out, size_t bytes)
+{
+    cuda_impl *impl = impl_of(dev);
+    *out = NULL;
+    size_t rounded;
+    const int class = class_of(bytes, &rounded);
+    if (!impl->cached) rounded = bytes;
+    cached_block *b = impl->free_blocks[class];
+    if (b) {
+        impl->free_blocks[class] = b->next;
+        *out = b->memory;
+        free(b);
+        return DLF_OK;
+    }
+    DLF_TRY(bind(dev));
+    cudaError_t error = cudaMalloc(out, rounded);
+    if (error == cudaErrorMemoryAllocation) { /* give back what is cached, and try once more */
+        (void)cudaGetLastError();
+        flush_cache(impl);
+        error = cudaMalloc(out, rounded);
+    }
+    if (error != cudaErrorMemoryAllocation) return check(error, "cudaMalloc");
+    (void)cudaGetLastError();
+    size_t unused = 0, total = 0;
+    if (cudaMemGetInfo(&unused, &total) != cudaSuccess) (void)cudaGetLastError();
+    return dlf_fail(DLF_ERR_OOM,
+                    "cuda:%d: no %.1f MiB of memory left (%.1f of %.1f MiB free, %.1f MiB live in "
+                    "tensors)",
+                    dev->info.ordinal, (double)bytes / 1048576.0, (double)unused / 1048576.0,
+                    (double)total / 1048576.0, (double)dev->bytes_live / 1048576.0);
+}
+
+static void cuda_release(dlf_device *dev, void *p, size_t bytes)
+{
+    cuda_impl *impl = impl_of(dev);
+    size_t rounded;
+    const int class = class_of(bytes, &rounded);
+    cached_block *b = impl->cached ? malloc(sizeof *b) : NULL;
+    if (!b) { /* not remembered, so it goes back; cudaFree waits for the work that uses it */
+        if (bind(dev) != DLF_OK || cudaFree(p) != cudaSuccess) (void)cudaGetLastError();
+        return;
+    }
+    *b = (cached_block){impl->free_blocks[class], p};
+    impl->free_blocks[class] = b;
+}
+
+/* ---- copies ---- */
+
+enum { MAX_PITCH = 0x7fffffff }; /* of the 2-D calls */
+
+static dlf_status copy_2d(dlf_device *dev, void *dst, size_t dst_pitch, const void *src,
+                          size_t src_pitch, size_t row_bytes, size_t rows, enum cudaMemcpyKind kind)
+{
+    DLF_TRY(bind(dev));
+    const cudaStream_t stream = impl_of(dev)->stream;
+    if (rows > 1 && dst_pitch <= MAX_PITCH && src_pitch <= MAX_PITCH)
+        return check(
+            cudaMemcpy2DAsync(dst, dst_pitch, src, src_pitch, row_bytes, rows, kind, stream),
+            "a strided copy");
+    for (size_t r = 0; r < rows; r++)
+        DLF_TRY(check(cudaMemcpyAsync((char *)dst + r * dst_pitch,
+                                      (const char *)src + r * src_pitch, row_bytes, kind, stream),
+                      "a copy"));
+    return DLF_OK;
+}
+
+static dlf_status cuda_sync(dlf_device *dev)
+{
+    DLF_TRY(bind(dev));
+    return check(cudaStreamSynchronize(impl_of(dev)->stream), "queued work");
+}
+
+static dlf_status cuda_upload(dlf_device *dev, void *dst, size_t dst_pitch, const void *src,
+                              size_t src_pitch, size_t row_bytes, size_t rows)
+{
+    DLF_TRY(copy_2d(dev, dst, dst_pitch, src, src_pitch, row_bytes, rows, cudaMemcpyHostToDevice));
+    return cuda_sync(dev);
+}
+
+static dlf_status cuda_download(dlf_device *dev, void *dst, size_t dst_pitch, const void *src,
+                                size_t src_pitch, size_t row_bytes, size_t rows)
+{
+    DLF_TRY(copy_2d(dev, dst, dst_pitch, src, src_pitch, row_bytes, rows, cudaMemcpyDeviceToHost));
+    return cuda_sync(dev);
+}
+
+static dlf_status cuda_copy(dlf_device *dev, void *dst, size_t dst_pitch, const void *src,
+                            size_t src_pitch, size_t row_bytes, size_t rows)
+{
+    return copy_2d(dev, dst, dst_pitch, src, src_pitch, row_bytes, rows, cudaMemcpyDeviceToDevice);
+}
+
+static dlf_status cuda_zero(dlf_device *dev, void *dst, size_t pitch, size_t row_bytes, size_t rows)
+{
+    DLF_TRY(bind(dev));
+    const cudaStream_t stream = impl_of(dev)->stream;
+    if (rows > 1 && pitch <= MAX_PITCH)
+        return check(cudaMemset2DAsync(dst, pitch, 0, row_bytes, rows, stream), "a strided fill");
+    for (size_t r = 0; r < rows; r++)
+        DLF_TRY(check(cudaMemsetAsync((char *)dst + r * pitch, 0, row_bytes, stream), "a fill"));
+    return DLF_OK;
+}
+
+static dlf_status cuda_time_start(dlf_device *dev)
+{
+    DLF_TRY(bind(dev));
+    return check(cudaEventRecord(impl_of(dev)->start, impl_of(dev)->stream), "the stopwatch");
+}
+
+static dlf_status cuda_time_stop(dlf_device *dev, double *ns)
+{
+    const cuda_impl *impl = impl_of(dev);
+    DLF_TRY(bind(dev));
+    float ms = 0.0f;
+    DLF_TRY(check(cudaEventRecord(impl->stop, impl->stream), "the stopwatch"));
+    DLF_TRY(check(cudaEventSynchronize(impl->stop), "queued work"));
+    DLF_TRY(check(cudaEventElapsedTime(&ms, impl->start, impl->stop), "the stopwatch"));
+    *ns = (double)ms * 1e6;
+    return DLF_OK;
+}
+
+/* ---- open and close ---- */
+
+static int count_devices(char *why, size_t size)
+{
+    int n = 0;
+    const cudaError_t error = cudaGetDeviceCount(&n);
+    if (error == cudaSuccess && n > 0) return n;
+    (void)cudaGetLastError();
+    if (error == cudaErrorInsufficientDriver)
+        snprintf(why, size, "driver too old or missing (CUDA error 35)");
+    else if (error == cudaErrorNoDevice || error == cudaSuccess)
+        snprintf(why, size, "the driver sees no GPU (CUDA error 100)");
+    else
+        snprintf(why, size, "%s (CUDA error %d)", cudaGetErrorString(error), (int)error);
+    return 0;
+}
+
+int dlf_cuda_device_count(const char **why)
+{
+    static _Thread_local char text[160];
+    text[0] = '\0';
+    const int n = count_devices(text, sizeof text);
+    if (why) *why = text;
+    return n;
+}
+
+static void cuda_close(dlf_device *dev)
+{
+    cuda_impl *impl = impl_of(dev);
+    if (!impl) return;
+    (void)cudaSetDevice(dev->info.ordinal);
+    if (impl->stream) (void)cudaStreamSynchronize(impl->stream);
+    if (impl->has_cublas) dlf_cublas_close(&impl->cublas);
+    if (impl->workspace) (void)cudaFree(impl->workspace);
+    flush_cache(impl);
+    if (impl->stop) (void)cudaEventDestroy(impl->stop);
+    if (impl->start) (void)cudaEventDestroy(impl->start);
+    if (impl->stream) (void)cudaStreamDestroy(impl->stream);
+    (void)cudaGetLastError();
+    free(impl);
+    dev->impl = NULL;
+}
+
+/* Are we linked against the CPU test bed (tests/simt) rather than a driver? */
+static bool is_test_bed(const struct cudaDeviceProp *prop)
+{
+    return strncmp(prop->name, "simt", 4) == 0;
+}
+
+static void open_cublas(dlf_device *dev, const struct cudaDeviceProp *prop, char *text, size_t size)
+{
+    cuda_impl *impl = impl_of(dev);
+    const char *why = "no memory for its workspace";
+    if (is_test_bed(prop)) { /* a real cuBLAS would not understand its memory */
+        why = "test bed";
+    } else if (cudaMalloc(&impl->workspace, WORKSPACE_BYTES) == cudaSuccess) {
+        impl->has_cublas =
+            dlf_cublas_open(&impl->cublas, impl->stream, impl->workspace, WORKSPACE_BYTES, &why);
+        if (!impl->has_cublas) {
+            (void)cudaFree(impl->workspace);
+            impl->workspace = NULL;
+        }
+    }
+    (void)cudaGetLastError();
+    const int v = impl->cublas.version; /* 120304 = 12.3.4 */
+    if (impl->has_cublas)
+        snprintf(text, size, "cuBLAS %d.%d.%d", v / 10000, v / 100 % 100, v % 100);
+    else
+        snprintf(text, size, "own GEMM (%s)", why);
+}
+
+/* Does this build hold machine code, or PTX, for this GPU? The shortest kernel tells. */
+static dlf_status probe(dlf_device *dev, const struct cudaDeviceProp *prop)
+{
+    dlf_tensor x = {0};
+    dlf_status status = dlf_tensor_new(&x, dev, DLF_F32, 1, 1);
+    if (status == DLF_OK) status = dev->ops->random_uniform(&x, NULL, 0.0, 1.0, (dlf_rng){0, 0});
+    if (status == DLF_OK) status = cuda_sync(dev);
+    dlf_tensor_free(&x);
+    dev->bytes_peak = 0;
+    if (status == DLF_OK) return DLF_OK;
+    char why[512];
+    snprintf(why, sizeof why, "%s", dlf_error_message());
+    return dlf_fail(DLF_ERR_NO_DEVICE,
+                    "%s (compute capability %d.%d) cannot run this build: %s; configure with "
+                    "-DDLF_CUDA_ARCHS=native, or use --device cpu",
+                    prop->name, prop->major, prop->minor, why);
+}
+
+static dlf_status cuda_setup(dlf_device *dev)
+{
+    cuda_impl *impl = impl_of(dev);
+    struct cudaDeviceProp prop;
+    int driver = 0, runtime = 0;
+    DLF_TRY(bind(dev));
+    DLF_TRY(check(cudaGetDeviceProperties(&prop, dev->info.ordinal), "cudaGetDeviceProperties"));
+    DLF_TRY(
+        check(cudaStreamCreateWithFlags(&impl->stream, cudaStreamNonBlocking), "cudaStreamCreate"));
+    DLF_TRY(check(cudaEventCreate(&impl->start), "cudaEventCreate"));
+    DLF_TRY(check(cudaEventCreate(&impl->stop), "cudaEventCreate"));
+    DLF_TRY(check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion"));
+    DLF_TRY(check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion"));
+
+    snprintf(dev->info.name, sizeof dev->info.name, "%.120s", prop.name);
+    dev->info.threads = prop.multiProcessorCount;
+    dev->info.memory_bytes = (int64_t)prop.totalGlobalMem;
+    dev->ops = &ops;
+    const char *cache = getenv("DLF_CUDA_CACHE");
+    impl->cached = cache && cache[0] ? strcmp(cache, "0") != 0 : !is_test_bed(&prop);
+    DLF_TRY(probe(dev, &prop));
+    char blas[96];
+    open_cublas(dev, &prop, blas, sizeof blas);
+    snprintf(dev->info.detail, sizeof dev->info.detail, "cc %d.%d, driver %d.%d, runtime %d.%d, %s",
+             prop.major, prop.minor, driver / 1000, driver / 10 % 100, runtime / 1000,
+             runtime / 10 % 100, blas);
+    return DLF_OK;
+}
+
+static dlf_status cuda_open(dlf_device *dev, int ordinal)
+{
+    char why[512];
+    const int count = count_devices(why, sizeof why);
+    if (count == 0)
+        return dlf_fail(DLF_ERR_NO_DEVICE,
+                        "no usable CUDA device: %s; use --device cpu or run 'dlf doctor'", why);
+    if (ordinal >= count)
+        return dlf_fail(DLF_ERR_NO_DEVICE,
+                        "there is no cuda:%d; this machine has %d CUDA device%s, the first is "
+                        "cuda:0",
+                        ordinal, count, count > 1 ? "s" : "");
+    dev->impl = calloc(1, sizeof(cuda_impl));
+    if (!dev->impl) return dlf_fail(DLF_ERR_OOM, "no host memory for a device");
+    const dlf_status status = cuda_setup(dev);
+    if (status == DLF_OK) return DLF_OK;
+    snprintf(why, sizeof why, "%s", dlf_error_message());
+    cuda_close(dev);
+    if (status == DLF_ERR_NO_DEVICE) return dlf_fail(status, "%s", why);
+    return dlf_fail(DLF_ERR_NO_DEVICE,
+                    "cuda:%d is there but does not start: %s; use --device cpu or run 'dlf doctor'",
+                    ordinal, why);
+}
+
+const dlf_backend dlf_backend_cuda = {
+    .name = "cuda",
+    .open = cuda_open,
+    .close = cuda_close,
+    .alloc = cuda_alloc,
+    .release = cuda_release,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .copy = cuda_copy,
+    .zero = cuda_zero,
+    .sync = cuda_sync,
+    .time_start = cuda_time_start,
+    .time_stop = cuda_time_stop,
+};

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ * cublas.c -- find cuBLAS and call it. */
+#include "backend/cublas.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1, CUBLAS_DEFAULT_MATH = 0 /* true fp32: no TF32 */ };
+enum { MAX_BATCH = 65535 }; /* older versions put the batch on grid.z */
+
+/* ISO C has no conversion from what dlsym returns to a function pointer. */
+static bool symbol(void *function, void *library, const char *name)
+{
+    void *p = dlsym(library, name);
+    memcpy(function, &p, sizeof p);
+    return p != NULL;
+}
+
+static void *open_in(const char *directory, const char *name)
+{
+    char path[512];
+    const int n = snprintf(path, sizeof path, "%s%s%s", directory, directory[0] ? "/" : "", name);
+    return n < (int)sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+}
+
+static void *open_library(void)
+{
+    const char *chosen = getenv("DLF_CUBLAS");
+    if (chosen && chosen[0]) return !strcmp(chosen, "none") ? NULL : open_in("", chosen);
+
+    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
+    char home[256] = "", path[256] = "";
+    const char *cuda_home = getenv("CUDA_HOME"), *cuda_path = getenv("CUDA_PATH");
+    if (cuda_home) snprintf(home, sizeof home, "%s/lib64", cuda_home);
+    if (cuda_path) snprintf(path, sizeof path, "%s/lib64", cuda_path);
+    /* "" is the loader's own search path, and is always asked first. */
+    const char *const directories[] = {"", home, path, "/usr/local/cuda/lib64"};
+    for (size_t d = 0; d < sizeof directories / sizeof directories[0]; d++) {
+        if (d > 0 && !directories[d][0]) continue;
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            void *library = open_in(directories[d], names[i]);
+            if (library) return library;
+        }
+    }
+    return NULL;
+}
+
+bool dlf_cublas_open(dlf_cublas *out, void *stream, void *workspace, size_t workspace_bytes,
+                     const char **why)
+{
+    memset(out, 0, sizeof *out);
+    dlf_cublas b = {.library = open_library()};
+    if (!b.library) {
+        *why = "no cuBLAS";
+        return false;
+    }
+    int (*create)(void **), (*set_stream)(void *, void *), (*set_math_mode)(void *, int);
+    int (*set_workspace)(void *, void *, size_t), (*get_version)(void *, int *);
+    const bool complete = symbol(&create, b.library, "cublasCreate_v2") &&
+                          symbol(&b.destroy, b.library, "cublasDestroy_v2") &&
+                          symbol(&set_stream, b.library, "cublasSetStream_v2") &&
+                          symbol(&set_math_mode, b.library, "cublasSetMathMode") &&
+                          symbol(&set_workspace, b.library, "cublasSetWorkspace_v2") &&
+                          symbol(&get_version, b.library, "cublasGetVersion_v2") &&
+                          symbol(&b.sgemm, b.library, "cublasSgemmStridedBatched");
+    if (!complete) {
+        *why = "cuBLAS too old";
+    } else if (create(&b.handle) != 0) {
+        b.handle = NULL;
+        *why = "cuBLAS does not start";
+    } else if (set_stream(b.handle, stream) == 0 &&
+               set_math_mode(b.handle, CUBLAS_DEFAULT_MATH) == 0 &&
+               /* After the stream, which resets it. A fixed workspace makes results repeatable and
+                * keeps allocations out of captured graphs. */
+               set_workspace(b.handle, workspace, workspace_bytes) == 0) {
+        (void)get_version(b.handle, &b.version);
+        *out = b;
+        return true;
+    } else {
+        *why = "cuBLAS cannot be set up";
+    }
+    dlf_cublas_close(&b);
+    return false;
+}
+
+void dlf_cublas_close(dlf_cublas *b)
+{
+    if (b->handle) b->destroy(b->handle);
+    if (b->library) dlclose(b->library);
+    memset(b, 0, sizeof *b);
+}
+
+dlf_status dlf_cublas_sgemm(const dlf_cublas *b, const dlf_sgemm_batch *g)
+{
+    if (g->m > INT_MAX || g->n > INT_MAX || g->k > INT_MAX) return DLF_ERR_NO_KERNEL;
+    /* cuBLAS is column-major, and a row-major matrix read that way is its transpose: compute
+     * c' = op(b)' op(a)', the operands exchanged and their flags unchanged. */
+    const int lda = (int)(g->trans_a ? g->m : g->k), ldb = (int)(g->trans_b ? g->k : g->n);
+    for (int64_t first = 0; first < g->count; first += MAX_BATCH) {
+        const int64_t left = g->count - first;
+        const int status = b->sgemm(b->handle, g->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                    g->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, (int)g->n, (int)g->m,
+                                    (int)g->k, &g->alpha, g->b + first * g->stride_b, ldb,
+                                    g->stride_b, g->a + first * g->stride_a, lda, g->stride_a,
+                                    &g->beta, g->c + first * g->stride_c, (int)g->n, g->stride_c,
+                                    (int)(left < MAX_BATCH ? left : MAX_BATCH));
+        if (status != 0)
+            return dlf_fail(DLF_ERR_DEVICE,
+                            "gemm: cuBLAS failed with status %d for %lld x %lldx%lldx%lld", status,
+                            (long long)g->count, (long long)g->m, (long long)g->n, (long long)g->k);
+    }
+    return DLF_OK;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * no_cuda.c -- the CUDA half of a build without the CUDA Toolkit: there is no such device. */
+#include <stddef.h>
+
+#include "dlf/backend.h"
+
+static const char reason[] = "this dlf was built without the CUDA Toolkit";
+
+int dlf_cuda_device_count(const char **why)
+{
+    if (why) *why = reason;
+    return 0;
+}
+
+static dlf_status no_open(dlf_device *dev, int ordinal)
+{
+    return dlf_fail(DLF_ERR_NO_DEVICE,
+                    "no usable CUDA device: %s; use --device cpu or run 'dlf doctor'", reason);
+}
+
+const dlf_backend dlf_backend_cuda = {.name = "cuda", .open = no_open};
+
+void *dlf_cuda_stream(const dlf_device *dev)
+{
+    return NULL;
+}
