@@ -67,7 +67,8 @@ dlf_cell dlf_table_cell(const dlf_table *t, int row, int column);
  * refuted      they contradict it
  * depends      true in one arm, false in another: the experiment says which
  * definitional nothing to measure
- * undecided    fewer than 3 seeds: no verdict, whatever the number says                        */
+ * undecided    fewer than 3 seeds: no verdict, whatever the number says or the experiment decided;
+ *              self-checks and definitions, which need no seeds, are exempt                     */
 #define DLF_VERDICT_MAP(X)                                                               \
     X(SUPPORTED, "supported") X(REFUTED, "refuted") X(DEPENDS, "depends")                \
     X(DEFINITIONAL, "definitional") X(UNDECIDED, "undecided")
@@ -79,7 +80,8 @@ typedef enum dlf_verdict {
 const char *dlf_verdict_name(dlf_verdict v);
 
 /* How `measured` must stand to `expected` (NaN satisfies none):
- *   EQUAL     |measured - expected| <= tolerance        (relative: <= tolerance |expected|)
+ * (relative: `tolerance` stands for tolerance |expected|)
+ *   EQUAL     |measured - expected| <= tolerance
  *   AT_MOST   measured <= expected + tolerance
  *   AT_LEAST  measured >= expected - tolerance
  *   NOT_FINITE  measured is NaN or infinite (expected, tolerance are ignored)                   */
@@ -191,7 +193,7 @@ const char *dlf_result_questions(const dlf_result *r); /* "Q7" or "Q7,Q8" */
 dlf_text dlf_result_title(const dlf_result *r);
 DLF_MUST_CHECK dlf_status dlf_result_set_manifest(dlf_result *r, const dlf_manifest *m);
 const dlf_manifest *dlf_result_manifest(const dlf_result *r);
-/* Parameters as used by the run, for the record. */
+/* Parameters as used by the run, for the record. Each name once; numbers are finite. */
 DLF_MUST_CHECK dlf_status dlf_result_parameter(dlf_result *r, const char *name, double value);
 DLF_MUST_CHECK dlf_status dlf_result_parameter_text(dlf_result *r, const char *name,
                                                     const char *value);
