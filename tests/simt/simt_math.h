@@ -155,8 +155,10 @@ inline long long __mul64hi(long long a, long long b)
 }
 inline int __mul24(int a, int b)
 {
-    const int shift = 8; /* the low 24 bits, sign-extended */
-    return static_cast<int>(static_cast<long long>(a << shift >> shift) * (b << shift >> shift));
+    /* the low 24 bits, sign-extended */
+    const long long x = static_cast<int>(static_cast<unsigned>(a) << 8) >> 8;
+    const long long y = static_cast<int>(static_cast<unsigned>(b) << 8) >> 8;
+    return static_cast<int>(x * y);
 }
 inline unsigned __umul24(unsigned a, unsigned b) { return (a & 0xffffffu) * (b & 0xffffffu); }
 inline unsigned __funnelshift_l(unsigned lo, unsigned hi, unsigned shift)

@@ -41,12 +41,30 @@ int test_votes(void);
 int test_match_and_reduce(void);
 int test_block_votes(void);
 int test_atomics(void);
+/* ---- test_simt_math.cu: the same ---- */
 int test_math(void);
 int test_half(void);
 
 /* ---- test_simt_faults.cu ---- */
 /* Runs the named planted fault and prints what came of it; nonzero if there is no such fault. */
 int test_run_fault(const char *name);
+const char *test_fault_name(size_t i); /* NULL after the last */
+
+/* ---- test_simt_children.c, test_simt_cudart.c: cmocka tests ---- */
+void faults_are_caught(void **state);
+void faults_all_have_an_expectation(void **state);
+void injection_from_environment(void **state);
+
+void allocations(void **state);
+void capacity(void **state);
+void copies(void **state);
+void pinned_memory(void **state);
+void streams_and_events(void **state);
+void device_queries(void **state);
+void launch_limits(void **state);
+void injected_failures(void **state);
+void sticky_failures(void **state);
+void graphs_are_refused(void **state);
 
 #ifdef __cplusplus
 }
