@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ * activation.cu -- one kernel per kind and direction; both are memory-bound, so that a thread moves
+ * 2 x 16 bytes per array and round. Unaligned views take the same kernel element by element. */
+#include "math.cuh"
+
+/* ---- the functions -------------------------------------------------------------------------- */
+
+static constexpr float selu_scale = 1.05070098735548049342f;
+static constexpr float selu_alpha = 1.67326324235437728482f;
+
+/* sigmoid and its complement, both with small relative error; no overflow for any x. */
+struct sigmoid_pair {
+    float value, complement;
+};
+
+static __device__ __forceinline__ sigmoid_pair sigmoid_both(float x)
+{
+    const float e = expf(-fabsf(x)), r = 1.0f / (1.0f + e);
+    return x < 0.0f ? sigmoid_pair{e * r, r} : sigmoid_pair{r, e * r};
+}
+
+static __device__ __forceinline__ float
+gelu_tanh_inner(float x) /* 2 sqrt(2/pi)(x + 0.044715 x^3) */
+{
+    return x * fmaf(x * x, 0.0713548162726f, 1.59576912160573f);
+}
+
+template <int K> static __device__ __forceinline__ float value(float x, float alpha)
+{
+    if constexpr (K == DLF_SIGMOID) return sigmoid_both(x).value;
+    if constexpr (K == DLF_TANH) return tanhf(x);
+    if constexpr (K == DLF_RELU) return 0.0f > x ? 0.0f : x; /* fmaxf would hide a NaN */
+    if constexpr (K == DLF_LEAKY_RELU) return x > 0.0f ? x : alpha * x;
+    if constexpr (K == DLF_ELU) return x > 0.0f ? x : alpha * expm1f(x);
+    if constexpr (K == DLF_SELU) return selu_scale * (x > 0.0f ? x : selu_alpha * expm1f(x));
+    if constexpr (K == DLF_GELU) return x * normcdff(x);
+    if constexpr (K == DLF_GELU_TANH) return x * sigmoid_both(gelu_tanh_inner(x)).value;
+    if constexpr (K == DLF_SILU) return x * sigmoid_both(x).value;
+    if constexpr (K == DLF_SOFTPLUS) return (x > 0.0f ? x : 0.0f) + log1pf(expf(-fabsf(x)));
+    return x; /* linear */
+}
+
+/* f' at v, which is x for gelu, gelu_tanh and silu, else y = f(x). */
+template <int K> static __device__ __forceinline__ float slope(float v, float alpha)
+{
+    if constexpr (K == DLF_SIGMOID) return v * (1.0f - v);
+    if constexpr (K == DLF_TANH) return (1.0f - v) * (1.0f + v);
+    if constexpr (K == DLF_RELU) return v > 0.0f ? 1.0f : (v <= 0.0f ? 0.0f : v); /* v: NaN */
+    if constexpr (K == DLF_LEAKY_RELU) return v > 0.0f ? 1.0f : (v <= 0.0f ? alpha : v);
+    if constexpr (K == DLF_ELU) return v > 0.0f ? 1.0f : v + alpha;
+    if constexpr (K == DLF_SELU) return v > 0.0f ? selu_scale : v + selu_scale * selu_alpha;
+    if constexpr (K == DLF_GELU)
+        return fmaf(v, expf(-0.5f * v * v) * 0.398942280401432678f, normcdff(v));
+    if constexpr (K == DLF_GELU_TANH) {
+        /* Beyond |x| = 16 the sigmoid is 0 or 1 to the last bit; the clamp keeps x^2 finite.
+         * v - v is 0, or NaN where the formula has 0 * Inf. */
+        const float lo = v < -16.0f ? -16.0f : v, c = 16.0f < lo ? 16.0f : lo;
+        const sigmoid_pair s = sigmoid_both(gelu_tanh_inner(c));
+        const float du = fmaf(c * c, 0.2140644488178f, 1.59576912160573f);
+        return fmaf(c * (s.value * s.complement), du, s.value) + (v - v);
+    }
+    if constexpr (K == DLF_SILU) {
+        const sigmoid_pair s = sigmoid_both(v);
+        return fmaf(v, s.value * s.complement, s.value);
+    }
+    if constexpr (K == DLF_SOFTPLUS) return -expm1f(-v);
+    return 1.0f; /* linear */
+}
+
+/* ---- kernels -------------------------------------------------------------------------------- */
+
+/* y = f(x) if K is forward, y = dy f'(x) else: out[i] = op(a[i], b[i]). `b` may be NULL. */
+struct operands {
+    dlf_view<float> out;
+    dlf_view<const float> a, b;
+    int64_t members, n;
+    float alpha;
+};
+
+template <int K, bool BACKWARD>
+static __device__ __forceinline__ float apply(float a, float b, float alpha)
+{
+    if constexpr (BACKWARD) return a * slope<K>(b, alpha);
+    return value<K>(a, alpha);
+}
+
+/* Every element is read and written by one thread, reads before writes: out may be a or b. */
+template <int K, bool BACKWARD>
+static __global__ void __launch_bounds__(DLF_BLOCK) elementwise4(operands o)
+{
+    constexpr bool TWO = BACKWARD && K != DLF_LINEAR; /* linear reads only dy */
+    const int64_t vectors = o.n / 4, step = (int64_t)gridDim.x * DLF_BLOCK;
+    const int64_t self = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x;
+    for (int64_t p = blockIdx.y; p < o.members; p += gridDim.y) {
+        float *out = o.out.member(p);
+        const float *a = o.a.member(p), *b = TWO ? o.b.member(p) : a;
+        for (int64_t i = self; i < vectors; i += 2 * step) {
+            float4 va[2], vb[2];
+            for (int u = 0; u < 2; u++) {
+                if (i + u * step >= vectors) break;
+                va[u] = reinterpret_cast<const float4 *>(a)[i + u * step];
+                vb[u] = TWO ? reinterpret_cast<const float4 *>(b)[i + u * step] : va[u];
+            }
+            for (int u = 0; u < 2; u++) {
+                if (i + u * step >= vectors) break;
+                reinterpret_cast<float4 *>(out)[i + u * step] =
+                    make_float4(apply<K, BACKWARD>(va[u].x, vb[u].x, o.alpha),
+                                apply<K, BACKWARD>(va[u].y, vb[u].y, o.alpha),
+                                apply<K, BACKWARD>(va[u].z, vb[u].z, o.alpha),
+                                apply<K, BACKWARD>(va[u].w, vb[u].w, o.alpha));
+            }
+        }
+        const int64_t i = 4 * vectors + self; /* at most three left */
+        if (i < o.n) out[i] = apply<K, BACKWARD>(a[i], b[i], o.alpha);
+    }
+}
+
+/* The second bound lets gelu_tanh keep its state in registers across the division. */
+template <int K, bool BACKWARD>
+static __global__ void __launch_bounds__(DLF_BLOCK, 4) elementwise1(operands o)
+{
+    constexpr bool TWO = BACKWARD && K != DLF_LINEAR;
+    const int64_t step = (int64_t)gridDim.x * DLF_BLOCK;
+    for (int64_t p = blockIdx.y; p < o.members; p += gridDim.y) {
+        float *out = o.out.member(p);
+        const float *a = o.a.member(p), *b = TWO ? o.b.member(p) : a;
+        for (int64_t i = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x; i < o.n; i += step)
+            out[i] = apply<K, BACKWARD>(a[i], b[i], o.alpha);
+    }
+}
+
+/* ---- launches ------------------------------------------------------------------------------- */
+
+template <int K, bool BACKWARD>
+static cudaError_t launch(operands o, bool vectors, cudaStream_t stream)
+{
+    const int64_t per_block = vectors ? 8 * DLF_BLOCK : DLF_BLOCK;
+    const dim3 grid(dlf_grid_x(o.n, per_block), dlf_grid_yz(o.members));
+    if (vectors) return DLF_LAUNCH((elementwise4<K, BACKWARD>), grid, DLF_BLOCK, 0, stream, o);
+    return DLF_LAUNCH((elementwise1<K, BACKWARD>), grid, DLF_BLOCK, 0, stream, o);
+}
+
+template <bool BACKWARD>
+static cudaError_t launch_kind(int kind, operands o, bool vectors, cudaStream_t stream)
+{
+    switch (kind) {
+#define X(name, text)                                                                              \
+    case DLF_##name: return launch<DLF_##name, BACKWARD>(o, vectors, stream);
+        DLF_ACTIVATION_MAP(X)
+#undef X
+    }
+    return cudaErrorInvalidValue;
+}
+
+/* Members that lie end to end in every tensor are one long member. */
+static void flatten(operands *o, bool contiguous)
+{
+    if (!contiguous) return;
+    o->n *= o->members;
+    o->members = 1;
+}
+
+extern "C" dlf_status dlf_activation_forward_cuda(dlf_tensor *y, const dlf_tensor *x,
+                                                  dlf_activation f)
+{
+    operands o = {dlf_view_of<float>(y), dlf_view_of<const float>(x), {nullptr, 0},
+                  y->shape[0],           dlf_tensor_member_count(y),  (float)f.alpha};
+    flatten(&o, dlf_tensor_contiguous(y) && dlf_tensor_contiguous(x));
+    const bool vectors = dlf_float4_ok(y) && dlf_float4_ok(x);
+    return dlf_launched(launch_kind<false>(f.kind, o, vectors, dlf_stream_of(y)),
+                        "activation_forward");
+}
+
+extern "C" dlf_status dlf_activation_backward_cuda(dlf_tensor *dx, const dlf_tensor *dy,
+                                                   const dlf_tensor *x, const dlf_tensor *y,
+                                                   dlf_activation f)
+{
+    const bool from_x = f.kind == DLF_GELU || f.kind == DLF_GELU_TANH || f.kind == DLF_SILU;
+    const dlf_tensor *xy = f.kind == DLF_LINEAR ? dy : from_x ? x : y;
+    operands o = {dlf_view_of<float>(dx),       dlf_view_of<const float>(dy),
+                  dlf_view_of<const float>(xy), dx->shape[0],
+                  dlf_tensor_member_count(dx),  (float)f.alpha};
+    flatten(&o,
+            dlf_tensor_contiguous(dx) && dlf_tensor_contiguous(dy) && dlf_tensor_contiguous(xy));
+    const bool vectors = dlf_float4_ok(dx) && dlf_float4_ok(dy) && dlf_float4_ok(xy);
+    return dlf_launched(launch_kind<true>(f.kind, o, vectors, dlf_stream_of(dx)),
+                        "activation_backward");
+}
