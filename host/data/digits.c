@@ -39,8 +39,10 @@ static dlf_status inflate_text(char **out, size_t *out_size, const void *gz, siz
 {
     char *text = malloc(TEXT_MAX + 1);
     if (!text) return dlf_fail(DLF_ERR_OOM, "%s: out of memory", name);
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)gz, .avail_in = (uInt)size,
-                  .next_out = (Bytef *)text, .avail_out = TEXT_MAX};
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)gz,
+                  .avail_in = (uInt)size,
+                  .next_out = (Bytef *)text,
+                  .avail_out = TEXT_MAX};
     int rc = inflateInit2(&z, 16 + MAX_WBITS);
     if (rc == Z_OK) rc = inflate(&z, Z_FINISH);
     inflateEnd(&z);
@@ -134,12 +136,15 @@ dlf_status dlf_digits_parse(dlf_dataset *out, const void *gz, size_t size, const
     int rows = 0;
     for (size_t i = 0; i < text_size; i++) rows += text[i] == '\n';
     if (rows < 2 * TEST_ROWS) {
-        status = dlf_fail(DLF_ERR_INPUT, "%s: %d lines, need at least %d", name, rows,
-                          2 * TEST_ROWS);
+        status =
+            dlf_fail(DLF_ERR_INPUT, "%s: %d lines, need at least %d", name, rows, 2 * TEST_ROWS);
         goto done;
     }
-    *out = (dlf_dataset){.name = "digits", .train = rows - TEST_ROWS, .test = TEST_ROWS,
-                         .features = PIXELS, .classes = CLASSES,
+    *out = (dlf_dataset){.name = "digits",
+                         .train = rows - TEST_ROWS,
+                         .test = TEST_ROWS,
+                         .features = PIXELS,
+                         .classes = CLASSES,
                          .x = malloc((size_t)rows * PIXELS * sizeof(float)),
                          .label = malloc((size_t)rows * sizeof(int32_t))};
     if (!out->x || !out->label) {

@@ -88,9 +88,9 @@ typedef struct correlation_map {
     double sigma_w2, sigma_b2, q;
 } correlation_map;
 
-/* E[g(u) g(v)] for u, v ~ N(0,q) with correlation c. The kink of g(v) lies on a slanted line that no
- * product rule can follow, so the inner integral runs over v given u, split at v = 0:
- * v = c u + sqrt(q (1-c^2)) z. For smooth g both rules agree to 1e-10; see the tests. */
+/* E[g(u) g(v)] for u, v ~ N(0,q) with correlation c. The kink of g(v) lies on a slanted line that
+ * no product rule can follow, so the inner integral runs over v given u, split at v = 0: v = c u +
+ * sqrt(q (1-c^2)) z. For smooth g both rules agree to 1e-10; see the tests. */
 static double mean_product(double (*g)(dlf_activation f, double x), const correlation_map *m,
                            double c)
 {
@@ -130,8 +130,8 @@ static void solve_correlation(dlf_meanfield *r, dlf_activation f)
 dlf_meanfield dlf_meanfield_solve(dlf_activation f, double sigma_w2, double sigma_b2,
                                   bool with_correlation)
 {
-    dlf_meanfield r = {.sigma_w2 = sigma_w2, .sigma_b2 = sigma_b2,
-                       .c_star = NAN, .chi_c = NAN, .xi_c = NAN};
+    dlf_meanfield r = {
+        .sigma_w2 = sigma_w2, .sigma_b2 = sigma_b2, .c_star = NAN, .chi_c = NAN, .xi_c = NAN};
     const length_map m = {f, sigma_w2, sigma_b2};
     const double q = fixed_point(next_length, &m, 1.0, Q_VANISHED, Q_DIVERGED);
     r.chi_1 = dlf_meanfield_chi(f, sigma_w2, q);
@@ -152,8 +152,10 @@ double dlf_meanfield_edge(dlf_activation f, double sigma_b2)
     if (high >= 1e4) return NAN;
     for (int i = 0; i < 60; i++) {
         const double mid = 0.5 * (low + high);
-        if (dlf_meanfield_solve(f, mid, sigma_b2, false).chi_1 >= 1.0) high = mid;
-        else low = mid;
+        if (dlf_meanfield_solve(f, mid, sigma_b2, false).chi_1 >= 1.0)
+            high = mid;
+        else
+            low = mid;
     }
     return 0.5 * (low + high);
 }

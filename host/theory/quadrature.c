@@ -57,7 +57,7 @@ static dlf_gauss_rule fine_rule, coarse_rule;
 
 static void build_rules(void)
 {
-    build(&fine_rule, 0x1p-18, 11.0);  /* resolves features of width 4e-6 at z = 0 */
+    build(&fine_rule, 0x1p-18, 11.0); /* resolves features of width 4e-6 at z = 0 */
     build(&coarse_rule, 0x1p-3, 9.0); /* for products of two rules                 */
 }
 

@@ -11,8 +11,10 @@ double dlf_digamma(double x)
     for (; x < 12.0; x += 1.0) sum -= 1.0 / x;
     const double r = 1.0 / (x * x);
     const double series =
-        r * (1.0 / 12 - r * (1.0 / 120 - r * (1.0 / 252 - r * (1.0 / 240 - r * (1.0 / 132 -
-             r * (691.0 / 32760 - r / 12))))));
+        r *
+        (1.0 / 12 -
+         r * (1.0 / 120 -
+              r * (1.0 / 252 - r * (1.0 / 240 - r * (1.0 / 132 - r * (691.0 / 32760 - r / 12))))));
     return sum + log(x) - 0.5 / x - series;
 }
 
@@ -22,8 +24,10 @@ double dlf_trigamma(double x)
     for (; x < 12.0; x += 1.0) sum += 1.0 / (x * x);
     const double r = 1.0 / (x * x);
     const double series =
-        r * (1.0 / 6 - r * (1.0 / 30 - r * (1.0 / 42 - r * (1.0 / 30 - r * (5.0 / 66 -
-             r * (691.0 / 2730 - r * 7.0 / 6))))));
+        r *
+        (1.0 / 6 -
+         r * (1.0 / 30 -
+              r * (1.0 / 42 - r * (1.0 / 30 - r * (5.0 / 66 - r * (691.0 / 2730 - r * 7.0 / 6))))));
     return sum + 1.0 / x + 0.5 * r + series / x;
 }
 
@@ -68,8 +72,10 @@ double dlf_student_t975(int dof)
     double low = 0.0, high = 13.0; /* t(1) = 12.706 is the largest */
     for (int i = 0; i < 100; i++) {
         const double mid = 0.5 * (low + high);
-        if (student_two_sided(mid, dof) < 0.95) low = mid;
-        else high = mid;
+        if (student_two_sided(mid, dof) < 0.95)
+            low = mid;
+        else
+            high = mid;
     }
     return 0.5 * (low + high);
 }
