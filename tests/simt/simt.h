@@ -13,11 +13,14 @@
 #error "-ffast-math deletes NaN, and NaN is how the test bed shows reads before writes"
 #endif
 
-/* Everything that may look at the macros below has to be read before they exist. */
+/* Everything that may look at the macros below has to be read before they exist; <memory> because
+ * libstdc++ spells an attribute __noinline__. */
+#include "simt_api.h"
 #include "simt_core.h"
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <math.h>
+#include <memory>
 #include <stdio.h>
 #include <string.h>
 

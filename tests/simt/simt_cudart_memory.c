@@ -332,15 +332,17 @@ cudaError_t cudaMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size
     return simt_record(copy(__func__, dst, dst_pitch, src, src_pitch, width, height, kind, stream));
 }
 
-static cudaError_t set_bytes(const char *api, void *p, int value, size_t n, cudaStream_t stream)
+static cudaError_t set_bytes(const char *api, void *p, size_t pitch, int value, size_t width,
+                             size_t height, cudaStream_t stream)
 {
     if (!simt_stream_is_valid(stream)) return cudaErrorInvalidResourceHandle;
-    if (!n) return cudaSuccess;
+    if (!width || !height) return cudaSuccess;
+    if (height > 1 && width > pitch) return cudaErrorInvalidPitchValue;
     cudaError_t err = cudaErrorInvalidValue;
     pthread_mutex_lock(&lock);
-    if (range_is_good(api, "destination", p, n, 1)) {
+    if (range_is_good(api, "destination", p, (height - 1) * pitch + width, 1)) {
         open_memory(1);
-        memset(p, value, n);
+        for (size_t row = 0; row < height; row++) memset((char *)p + row * pitch, value, width);
         open_memory(-1);
         err = cudaSuccess;
     }
@@ -351,13 +353,26 @@ static cudaError_t set_bytes(const char *api, void *p, int value, size_t n, cuda
 cudaError_t cudaMemset(void *p, int value, size_t n)
 {
     SIMT_ENTER();
-    return simt_record(set_bytes(__func__, p, value, n, NULL));
+    return simt_record(set_bytes(__func__, p, n, value, n, 1, NULL));
 }
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t stream)
 {
     SIMT_ENTER();
-    return simt_record(set_bytes(__func__, p, value, n, stream));
+    return simt_record(set_bytes(__func__, p, n, value, n, 1, stream));
+}
+
+cudaError_t cudaMemset2D(void *p, size_t pitch, int value, size_t width, size_t height)
+{
+    SIMT_ENTER();
+    return simt_record(set_bytes(__func__, p, pitch, value, width, height, NULL));
+}
+
+cudaError_t cudaMemset2DAsync(void *p, size_t pitch, int value, size_t width, size_t height,
+                              cudaStream_t stream)
+{
+    SIMT_ENTER();
+    return simt_record(set_bytes(__func__, p, pitch, value, width, height, stream));
 }
 
 /* ---- __device__ and __constant__ variables: plain globals here ---- */

@@ -76,7 +76,11 @@ inline void tsan_acquire(void *) {}
 inline void tsan_release(void *) {}
 #endif
 
+#if defined(SIMT_ASAN)
+constexpr size_t stack_bytes = 512 << 10; /* red zones around every local array */
+#else
 constexpr size_t stack_bytes = 128 << 10;
+#endif
 constexpr size_t guard_page_bytes = 4096;
 constexpr size_t red_zone_bytes = 64;
 constexpr size_t arena_bytes = 256 << 10;

@@ -213,8 +213,12 @@ static __global__ void read_constant(float *y, int n)
 
 cudaError_t test_constant(float *y, const float table[4], int n, cudaStream_t stream)
 {
-    const cudaError_t err = cudaMemcpyToSymbol(constant_table, table, sizeof constant_table);
+    cudaError_t err = cudaMemcpyToSymbol(constant_table, table, sizeof constant_table);
     if (err != cudaSuccess) return err;
+    float read_back[2];
+    err = cudaMemcpyFromSymbol(read_back, constant_table, sizeof read_back, 2 * sizeof(float));
+    if (err != cudaSuccess) return err;
+    if (read_back[0] != table[2] || read_back[1] != table[3]) return cudaErrorUnknown;
     return DLF_LAUNCH(read_constant, (n + 31) / 32, 32, 0, stream, y, n);
 }
 
@@ -238,6 +242,20 @@ static __global__ void number_threads(unsigned *out)
     const unsigned t = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
     const unsigned i = b * (blockDim.x * blockDim.y * blockDim.z) + t;
     out[i] = i;
+}
+
+int test_blocks_per_sm(int block_size, size_t smem)
+{
+    int blocks = -1;
+    cudaFuncAttributes attributes;
+    if (cudaFuncGetAttributes(&attributes, number_threads) != cudaSuccess) return -1;
+    if (cudaFuncSetAttribute(number_threads, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(smem)) != cudaSuccess)
+        return -1;
+    if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, number_threads, block_size, smem) !=
+        cudaSuccess)
+        return -1;
+    return blocks;
 }
 
 cudaError_t test_number_threads(unsigned *out, dim3 grid, dim3 block, cudaStream_t stream)

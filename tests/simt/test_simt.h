@@ -31,6 +31,8 @@ cudaError_t test_constant(float *y, const float table[4], int n, cudaStream_t st
 cudaError_t test_reverse(float *x, int n, size_t smem, cudaStream_t stream);
 /* Writes one number for each thread of any grid, numbered in order. */
 cudaError_t test_number_threads(unsigned *out, dim3 grid, dim3 block, cudaStream_t stream);
+/* Occupancy of that kernel; -1 if one of the calls that take a kernel failed. */
+int test_blocks_per_sm(int block_size, size_t smem);
 /* One thread waits for another with __nanosleep() between looks. */
 cudaError_t test_spin(unsigned *out, cudaStream_t stream);
 

@@ -86,6 +86,12 @@ void copies(void **state)
     const float packed[6] = {0, 1, 4, 5, 8, 9};
     assert_memory_equal(back, packed, sizeof packed);
 
+    /* zeros in the right two columns */
+    OK(cudaMemset2D(a + 2, 4 * sizeof *a, 0, 2 * sizeof *a, 3));
+    OK(cudaMemcpy(back, a, sizeof host, cudaMemcpyDeviceToHost));
+    for (int i = 0; i < 12; i++) assert_true(back[i] == (i % 4 < 2 ? host[i] : 0.0f));
+    FAILS(cudaMemset2DAsync(a, 4, 0, 8, 2, 0), cudaErrorInvalidPitchValue);
+
     /* wrong direction, wrong side, too long */
     FAILS(cudaMemcpy(host, a, 4, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
     FAILS(cudaMemcpy(back, host, 4, cudaMemcpyDeviceToHost), cudaErrorInvalidValue);
@@ -160,7 +166,7 @@ void streams_and_events(void **state)
 void device_queries(void **state)
 {
     struct cudaDeviceProp prop;
-    int n = 0, device = -1, value = 0, blocks = 0;
+    int n = 0, device = -1, value = 0;
     (void)state;
     OK(cudaGetDeviceCount(&n));
     assert_int_equal(n, 1);
@@ -176,8 +182,11 @@ void device_queries(void **state)
     assert_int_equal(value, prop.sharedMemPerBlockOptin);
     OK(cudaDriverGetVersion(&value));
     assert_int_equal(value, CUDART_VERSION);
-    OK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, (const void *)&prop, 256, 0));
-    assert_int_equal(blocks, 8);
+    assert_int_equal(test_blocks_per_sm(256, 0), 8);
+    assert_int_equal(test_blocks_per_sm(32, 0), 32);
+    assert_int_equal(test_blocks_per_sm(256, 100 << 10), 2);
+    assert_int_equal(test_blocks_per_sm(256, 228 << 10), -1);
+    assert_int_equal(cudaGetLastError(), cudaErrorInvalidValue);
     assert_string_equal(cudaGetErrorName(cudaErrorMemoryAllocation), "cudaErrorMemoryAllocation");
     assert_string_equal(cudaGetErrorString(cudaErrorMemoryAllocation), "out of memory");
     assert_string_equal(cudaGetErrorName((cudaError_t)123456), "unrecognized error code");
