@@ -66,12 +66,18 @@ static inline float gelu_slope(float x)
     return fmaf(x, at.pdf, at.cdf);
 }
 
-/* s + x s (1-s) u'(x) with s = sigmoid(u). Beyond |x| = 16 s is 0 or 1 to the last bit; clamping
- * there keeps x^2 finite. x - x is 0, or NaN where the formula has 0 * Inf. */
+/* Both slopes below are s + x s (1-s) u'(x) with s = sigmoid(u). Beyond the limit s is 0 or 1 to
+ * the last bit, while s (1-s) as computed is small but not 0: the clamp keeps its product with x
+ * small. Adding x - x, which is 0, gives NaN where the formula has 0 * Inf. */
+static inline float clamp(float x, float limit)
+{
+    const float lo = x < -limit ? -limit : x;
+    return limit < lo ? limit : lo;
+}
+
 static inline float gelu_tanh_slope(float x)
 {
-    const float lo = x < -16.0f ? -16.0f : x;
-    const float c = 16.0f < lo ? 16.0f : lo;
+    const float c = clamp(x, 16.0f);
     const vm_sigmoid_pair s = vm_sigmoid_both(gelu_tanh_inner(c));
     const float du = fmaf(c * c, 0.2140644488178f, 1.59576912160573f);
     return fmaf(c * (s.value * s.complement), du, s.value) + (x - x);
@@ -79,8 +85,9 @@ static inline float gelu_tanh_slope(float x)
 
 static inline float silu_slope(float x)
 {
-    const vm_sigmoid_pair s = vm_sigmoid_both(x);
-    return fmaf(x, s.value * s.complement, s.value);
+    const float c = clamp(x, 128.0f);
+    const vm_sigmoid_pair s = vm_sigmoid_both(c);
+    return fmaf(c, s.value * s.complement, s.value) + (x - x);
 }
 
 /* The last arm of a two-sided slope is v itself, a NaN. */

@@ -142,7 +142,7 @@ typedef struct vm_normal_at {
 static inline vm_normal_at vm_normal(float x)
 {
     const float ax = fabsf(x);
-    const float a = 14.3f < ax ? 14.3f : ax; /* Phi(-14.3) rounds to 0 */
+    const float a = 14.42f < ax ? 14.42f : ax; /* there both round to 0 */
     const float square = a * a;
     const float square_lo = fmaf(a, a, -square);
     const vm_reduced d = vm_reduce(-0.5f * square, 127.0f + 64.0f);
