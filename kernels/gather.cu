@@ -22,7 +22,8 @@ static __global__ void __launch_bounds__(THREADS) gather_words(gather g)
         const bool inside = r >= 0 && r < g.R;
         const uint32_t *from = g.x + (inside ? r : 0) * g.x_stride;
         uint32_t *to = g.y + p * g.y_stride + i * g.N;
-        for (int64_t j = threadIdx.x; j < g.N; j += blockDim.x) to[j] = inside ? from[j] : g.outside;
+        for (int64_t j = threadIdx.x; j < g.N; j += blockDim.x)
+            to[j] = inside ? from[j] : g.outside;
     }
 }
 

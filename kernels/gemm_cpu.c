@@ -2,10 +2,10 @@
  * gemm_cpu.c -- matrix products on the CPU: our own register-blocked kernel for the many small
  * products of a population, a BLAS for large ones.
  *
- * Own kernel: c is cut into tasks of ROWS x COLUMNS; a task walks over k in blocks of DEPTH and over
- * its tile in register blocks of MR rows x 2 vectors. Every element of c is the same sequence of
- * fused multiply-adds over k, wherever it lies in a block and whoever computes it: so the bits do
- * not depend on the number of threads. BLAS gets fixed row panels for the same reason. */
+ * Own kernel: c is cut into tasks of ROWS x COLUMNS; a task walks over k in blocks of DEPTH and
+ * over its tile in register blocks of MR rows x 2 vectors. Every element of c is the same sequence
+ * of fused multiply-adds over k, wherever it lies in a block and whoever computes it: so the bits
+ * do not depend on the number of threads. BLAS gets fixed row panels for the same reason. */
 #include <stdlib.h>
 
 #include "cpu.h"
@@ -15,28 +15,67 @@
 #include <immintrin.h>
 enum { W = 16, MR = 12 }; /* 24 accumulators of 32 registers */
 typedef __m512 vec;
-static inline vec load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void store(float *p, vec v) { _mm512_storeu_ps(p, v); }
-static inline vec splat(float x) { return _mm512_set1_ps(x); }
-static inline vec fma_vec(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vec load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline void store(float *p, vec v)
+{
+    _mm512_storeu_ps(p, v);
+}
+static inline vec splat(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline vec fma_vec(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
 /* The first n of W elements; the others are zero, and are not touched. */
-static inline __mmask16 first(int64_t n) { return (__mmask16)((1u << n) - 1u); }
-static inline vec load_first(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
-static inline void store_first(float *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+static inline __mmask16 first(int64_t n)
+{
+    return (__mmask16)((1u << n) - 1u);
+}
+static inline vec load_first(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(first(n), p);
+}
+static inline void store_first(float *p, vec v, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, first(n), v);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 enum { W = 8, MR = 6 }; /* 12 accumulators of 16 registers */
 typedef __m256 vec;
-static inline vec load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void store(float *p, vec v) { _mm256_storeu_ps(p, v); }
-static inline vec splat(float x) { return _mm256_set1_ps(x); }
-static inline vec fma_vec(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vec load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+static inline void store(float *p, vec v)
+{
+    _mm256_storeu_ps(p, v);
+}
+static inline vec splat(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline vec fma_vec(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
 static inline __m256i first(int64_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-static inline vec load_first(const float *p, int64_t n) { return _mm256_maskload_ps(p, first(n)); }
-static inline void store_first(float *p, vec v, int64_t n) { _mm256_maskstore_ps(p, first(n), v); }
+static inline vec load_first(const float *p, int64_t n)
+{
+    return _mm256_maskload_ps(p, first(n));
+}
+static inline void store_first(float *p, vec v, int64_t n)
+{
+    _mm256_maskstore_ps(p, first(n), v);
+}
 #else
 enum { W = 4, MR = 4 };
 typedef float vec __attribute__((vector_size(16)));
@@ -46,9 +85,18 @@ static inline vec load(const float *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
-static inline void store(float *p, vec v) { memcpy(p, &v, sizeof v); }
-static inline vec splat(float x) { return (vec){x, x, x, x}; }
-static inline vec fma_vec(vec a, vec b, vec c) { return a * b + c; }
+static inline void store(float *p, vec v)
+{
+    memcpy(p, &v, sizeof v);
+}
+static inline vec splat(float x)
+{
+    return (vec){x, x, x, x};
+}
+static inline vec fma_vec(vec a, vec b, vec c)
+{
+    return a * b + c;
+}
 static inline vec load_first(const float *p, int64_t n)
 {
     vec v = {0};
@@ -63,9 +111,9 @@ static inline void store_first(float *p, vec v, int64_t n)
 
 enum {
     NR = 2 * W,
-    DEPTH = 256,           /* of k: MR rows of a stay in L1                            */
-    COLUMNS = 16 * NR,     /* DEPTH x COLUMNS of b stay in L2: 512 KiB at v4           */
-    FAR = 256,             /* beyond this row length a is packed: its rows would share L1 sets */
+    DEPTH = 256,             /* of k: MR rows of a stay in L1                            */
+    COLUMNS = 16 * NR,       /* DEPTH x COLUMNS of b stay in L2: 512 KiB at v4           */
+    FAR = 256,               /* beyond this row length a is packed: its rows would share L1 sets */
     WORK_PER_CHUNK = 1 << 19 /* flops of the least piece of work handed to a thread    */
 };
 
@@ -140,23 +188,28 @@ typedef void block_fn(const float *a, int64_t ar, int64_t ak, const float *b, in
         block(mr, nv, a, ar, ak, b, bk, depth, c, n, e);                                           \
     }
 #define BLOCKS(mr) BLOCK(mr, 1) BLOCK(mr, 2)
-#define ROW(mr)    {block_##mr##_1, block_##mr##_2}
+#define ROW(mr)                                                                                    \
+    {                                                                                              \
+        block_##mr##_1, block_##mr##_2                                                             \
+    }
 
-BLOCKS(1) BLOCKS(2) BLOCKS(3) BLOCKS(4)
+BLOCKS(1)
+BLOCKS(2) BLOCKS(3) BLOCKS(4)
 #if defined(__AVX2__)
-BLOCKS(5) BLOCKS(6)
+    BLOCKS(5) BLOCKS(6)
 #endif
 #if defined(__AVX512F__)
-BLOCKS(7) BLOCKS(8) BLOCKS(9) BLOCKS(10) BLOCKS(11) BLOCKS(12)
+        BLOCKS(7) BLOCKS(8) BLOCKS(9) BLOCKS(10) BLOCKS(11) BLOCKS(12)
 #endif
 
-static block_fn *const blocks[MR][2] = { /* by rows - 1 and vectors - 1 */
-    ROW(1), ROW(2), ROW(3), ROW(4),
+            static block_fn *const blocks[MR][2] = {
+                /* by rows - 1 and vectors - 1 */
+                ROW(1), ROW(2), ROW(3), ROW(4),
 #if defined(__AVX2__)
-    ROW(5), ROW(6),
+                ROW(5), ROW(6),
 #endif
 #if defined(__AVX512F__)
-    ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12),
+                ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12),
 #endif
 };
 
@@ -243,7 +296,10 @@ typedef struct product {
     float *c;
 } product;
 
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 static void tile(const product *g, int64_t p, int64_t row, int64_t column, float *scratch)
 {
@@ -317,8 +373,8 @@ static void blas(const product *g, int64_t members, dlf_cblas_sgemm sgemm, int t
               g->trans_b ? DLF_CBLAS_TRANS : DLF_CBLAS_NO_TRANS, (int)least(PANEL, g->m - row),
               (int)g->n, (int)g->k, g->alpha,
               g->a + p * g->stride_a + (g->trans_a ? row : row * g->lda), (int)g->lda,
-              g->b + p * g->stride_b, (int)g->ldb, g->beta,
-              g->c + p * g->stride_c + row * g->n, (int)g->n);
+              g->b + p * g->stride_b, (int)g->ldb, g->beta, g->c + p * g->stride_c + row * g->n,
+              (int)g->n);
     }
 }
 

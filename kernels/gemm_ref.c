@@ -5,8 +5,7 @@
 dlf_status dlf_gemm_ref(dlf_tensor *c, const dlf_tensor *a, const dlf_tensor *b,
                         dlf_gemm_args args);
 
-dlf_status dlf_gemm_ref(dlf_tensor *c, const dlf_tensor *a, const dlf_tensor *b,
-                        dlf_gemm_args args)
+dlf_status dlf_gemm_ref(dlf_tensor *c, const dlf_tensor *a, const dlf_tensor *b, dlf_gemm_args args)
 {
     const int64_t P = c->shape[0], M = c->shape[1], N = c->shape[2];
     const int64_t K = args.trans_a ? a->shape[1] : a->shape[2];

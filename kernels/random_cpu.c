@@ -19,10 +19,12 @@ enum { LANES = 2 };
 #endif
 
 enum {
-    WORDS = 4 * LANES, /* of one vector of blocks            */
-    CHUNK = 512,       /* words between Philox and transform */
-    PIECE = 8192,      /* elements that one thread takes     */
-    COST = 32          /* operations per number              */
+    VECTORS = 2,
+    WORDS = 4 * LANES * VECTORS, /* of one call of philox */
+    GROUP = 32,                  /* numbers searched for a tail at once */
+    CHUNK = 448,                 /* words between Philox and transform */
+    PIECE = 8192,                /* elements that one thread takes     */
+    COST = 32                    /* operations per number              */
 };
 
 typedef uint64_t lanes __attribute__((vector_size(8 * LANES)));
@@ -54,31 +56,42 @@ static const lanes block_of_lane = {0, 2, 1, 3};
 static const lanes block_of_lane = {0, 1};
 #endif
 
-/* The words of blocks first .. first + LANES - 1. */
+/* The words of blocks first .. first + VECTORS * LANES - 1. Two vectors side by side hide the
+ * latency of the multiplications. */
 static inline void philox(uint32_t *out, uint64_t first, uint64_t seed, uint32_t stream,
                           uint32_t member)
 {
     const lanes zero = {0};
     const lanes m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
-    const lanes block = block_of_lane + first;
-    lanes c0 = block, c1 = block >> 32, c2 = zero + stream, c3 = zero + member;
+    lanes c0[VECTORS], c1[VECTORS], c2[VECTORS], c3[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        c0[v] = block_of_lane + (first + (uint64_t)(v * LANES));
+        c1[v] = c0[v] >> 32;
+        c2[v] = zero + stream;
+        c3[v] = zero + member;
+    }
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #pragma GCC unroll 10
     for (int round = 0; round < 10; round++) {
-        const lanes p0 = multiply_low(c0, m0), p1 = multiply_low(c2, m1);
-        c0 = (p1 >> 32) ^ c1 ^ (zero + k0);
-        c2 = (p0 >> 32) ^ c3 ^ (zero + k1);
-        c1 = p1;
-        c3 = p0;
+#pragma GCC unroll 2
+        for (int v = 0; v < VECTORS; v++) {
+            const lanes p0 = multiply_low(c0[v], m0), p1 = multiply_low(c2[v], m1);
+            c0[v] = (p1 >> 32) ^ c1[v] ^ (zero + k0);
+            c2[v] = (p0 >> 32) ^ c3[v] ^ (zero + k1);
+            c1[v] = p1;
+            c3[v] = p0;
+        }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
     const lanes low = zero + 0xffffffffu;
-    const lanes w01 = (c0 & low) | c1 << 32, w23 = (c2 & low) | c3 << 32;
-    const lanes lo = __builtin_shuffle(w01, w23, INTERLEAVE_LO);
-    const lanes hi = __builtin_shuffle(w01, w23, INTERLEAVE_HI);
-    memcpy(out, &lo, sizeof lo);
-    memcpy(out + WORDS / 2, &hi, sizeof hi);
+    for (int v = 0; v < VECTORS; v++) {
+        const lanes w01 = (c0[v] & low) | c1[v] << 32, w23 = (c2[v] & low) | c3[v] << 32;
+        const lanes lo = __builtin_shuffle(w01, w23, INTERLEAVE_LO);
+        const lanes hi = __builtin_shuffle(w01, w23, INTERLEAVE_HI);
+        memcpy(out + v * 4 * LANES, &lo, sizeof lo);
+        memcpy(out + v * 4 * LANES + 2 * LANES, &hi, sizeof hi);
+    }
 }
 
 /* What becomes of the bits. */
@@ -88,24 +101,42 @@ typedef struct transform {
     float lo, range; /* uniform */
 } transform;
 
-static void apply(float *restrict out, const uint32_t *restrict bits, int n, transform t)
+/* Loops with short dependency chains: they overlap better than one with a long chain. All numbers
+ * are first taken for central ones; the one in 300 that lies in a tail is then done again. `bits`
+ * is filled up to a multiple of GROUP. */
+static void normals(float *restrict out, const uint32_t *restrict bits, int n, float scale)
 {
-    if (t.normal) {
-        for (int i = 0; i < n; i++) out[i] = t.scale * dlf_normal_of_bits(bits[i]);
-    } else {
-        for (int i = 0; i < n; i++) out[i] = fmaf(t.range, dlf_uniform_of_bits(bits[i]), t.lo);
+    _Alignas(64) float w[CHUNK], y[CHUNK];
+    const int padded = (n + GROUP - 1) / GROUP * GROUP;
+    for (int i = 0; i < padded; i++) {
+        const dlf_normal_half h = dlf_normal_begin(bits[i]);
+        w[i] = h.w;
+        y[i] = h.y;
+    }
+    for (int i = 0; i < n; i++)
+        out[i] = scale * dlf_normal_end(dlf_normal_centre(w[i]), (dlf_normal_half){w[i], y[i]});
+    for (int from = 0; from < padded; from += GROUP) {
+        int tails = 0;
+        for (int i = 0; i < GROUP; i++) tails |= !(w[from + i] < 5.0f);
+        if (!tails) continue;
+        for (int i = from; i < from + GROUP && i < n; i++)
+            if (!(w[i] < 5.0f)) out[i] = scale * dlf_normal_of_bits(bits[i]);
     }
 }
 
 /* Elements begin .. end-1 of one member; begin is a multiple of 4. */
 static void fill(float *x, int64_t begin, int64_t end, dlf_rng rng, uint32_t member, transform t)
 {
-    uint32_t bits[CHUNK];
+    _Alignas(64) uint32_t bits[CHUNK];
     for (int64_t i = begin; i < end; i += CHUNK) {
         const int n = (int)(end - i < CHUNK ? end - i : CHUNK);
         for (int w = 0; w < n; w += WORDS)
             philox(bits + w, (uint64_t)(i + w) / 4, rng.seed, rng.stream, member);
-        apply(x + i, bits, n, t);
+        if (t.normal)
+            normals(x + i, bits, n, t.scale);
+        else
+            for (int w = 0; w < n; w++)
+                x[i + w] = fmaf(t.range, dlf_uniform_of_bits(bits[w]), t.lo);
     }
 }
 

@@ -34,9 +34,9 @@ dlf_status dlf_random_uniform_ref(dlf_tensor *x, const dlf_tensor *member, doubl
     for (int64_t p = 0; p < x->shape[0]; p++) {
         double *x_p = (double *)x->data + p * x->stride;
         for (int64_t i = 0; i < dlf_tensor_member_count(x); i++)
-            x_p[i] = fma(hi - lo,
-                         dlf_rng_uniform(rng.seed, rng.stream, member_of(member, p), (uint64_t)i),
-                         lo);
+            x_p[i] =
+                fma(hi - lo,
+                    dlf_rng_uniform(rng.seed, rng.stream, member_of(member, p), (uint64_t)i), lo);
     }
     return DLF_OK;
 }
