@@ -27,7 +27,6 @@ static void session_free(session *s)
     free(s->loss);
     free(s->previous);
     free(s->change);
-    free(s->level);
     free(s->squares);
 }
 
@@ -39,10 +38,8 @@ static dlf_status allocate(session *s)
     s->loss = calloc(P, sizeof *s->loss);
     s->previous = calloc(P, sizeof *s->previous);
     s->change = calloc(P, sizeof *s->change);
-    s->level = calloc(P, sizeof *s->level);
     s->squares = calloc(P * (size_t)(s->layers + 1), sizeof *s->squares);
-    if (!s->before || !s->after || !s->loss || !s->previous || !s->change || !s->level ||
-        !s->squares)
+    if (!s->before || !s->after || !s->loss || !s->previous || !s->change || !s->squares)
         return dlf_fail(DLF_ERR_OOM, "digits: out of memory for %d networks", s->members);
     return DLF_OK;
 }
@@ -126,10 +123,7 @@ static void note_losses(session *s, int step, dlf_digits_outcome *out, double *c
     for (int p = 0; p < s->members; p++) {
         const double loss = s->loss[p];
         if (!isfinite(loss) && out[p].first_bad_step < 0) out[p].first_bad_step = step;
-        if (2 * step >= job->steps) {
-            s->change[p] += fabs(loss - s->previous[p]);
-            s->level[p] += loss;
-        }
+        if (2 * step >= job->steps) s->change[p] += fabs(loss - s->previous[p]);
         s->previous[p] = loss;
         if (curve && job->curve_every && step % job->curve_every == 0)
             curve[step / job->curve_every * s->members + p] = loss;
@@ -143,7 +137,7 @@ static dlf_status look_after(session *s, const dlf_dataset *data, dlf_digits_out
     for (int p = 0; p < s->members; p++) {
         out[p].loss_end = s->previous[p];
         out[p].train_accuracy = s->loss[p];
-        out[p].roughness = s->change[p] / s->level[p];
+        out[p].roughness = 2.0 * s->change[p] / s->job->steps / out[p].loss_start;
     }
     DLF_TRY(dlf_training_evaluate(s->training, data->train, data->test, NULL, s->loss));
     DLF_TRY(dlf_tensor_download(s->after, &s->mlp.params));
@@ -178,7 +172,9 @@ dlf_status dlf_digits_run(dlf_run *run, const dlf_dataset *data, const dlf_digit
                           dlf_digits_outcome *out, double *curve, double from, double to)
 {
     dlf_status status;
-    session s = {.job = job, .seeds = dlf_run_seeds(run), .layers = job->depth + 1};
+    session s = {.job = job,
+                 .seeds = job->seeds ? job->seeds : dlf_run_seeds(run),
+                 .layers = job->depth + 1};
     s.members = job->nets * s.seeds;
     if (job->depth > DLF_DIGITS_LAYERS - 2)
         return dlf_fail(DLF_ERR_ARG, "digits networks have at most %d hidden layers, not %d",

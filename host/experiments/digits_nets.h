@@ -21,6 +21,7 @@ typedef struct dlf_digits_job {
     double momentum, weight_decay, loss_scale;
     const dlf_digits_net *net;
     int nets;
+    int seeds;       /* 0: the run's */
     int curve_every; /* record the minibatch loss every so many steps; 0: never */
 } dlf_digits_job;
 
@@ -29,7 +30,7 @@ typedef struct dlf_digits_outcome {
     double loss_start, loss_end; /* mean over the training set, before and after    */
     double accuracy;             /* test set, after                                 */
     double train_accuracy;
-    double roughness;                     /* mean |loss(t+1)-loss(t)| / mean loss, last half     */
+    double roughness;                     /* mean |loss(t+1)-loss(t)| / loss_start, last half     */
     int first_bad_step;                   /* first step with a NaN or Inf loss; -1: none         */
     double bad_weights;                   /* share of parameters that are NaN or Inf at the end  */
     double zero_weights;                  /* share of weights that are exactly 0 at the end      */

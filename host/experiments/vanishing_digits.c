@@ -247,9 +247,9 @@ static dlf_status trainability_figure(dlf_run *run)
     return dlf_result_figure(dlf_run_result(run), &figure);
 }
 
-static dlf_status trainability_check(dlf_run *run, const dlf_digits_outcome *o, int depth)
+static dlf_status trainability_check(dlf_run *run, const dlf_digits_outcome *o, int depth,
+                                     int seeds)
 {
-    const int seeds = dlf_run_seeds(run);
     double *gap = malloc((size_t)seeds * sizeof *gap);
     if (!gap) return dlf_fail(DLF_ERR_OOM, "trainability: out of memory");
     for (int s = 0; s < seeds; s++)
@@ -277,7 +277,8 @@ static dlf_status trainability_check(dlf_run *run, const dlf_digits_outcome *o, 
 
 static dlf_status trainability(dlf_run *run, const dlf_dataset *data, double from, double to)
 {
-    const int depths[] = {4, 8, 16, 32}, seeds = dlf_run_seeds(run);
+    const int depths[] = {4, 8, 16, 32};
+    const int seeds = dlf_run_full(run) || dlf_run_seeds(run) < 4 ? dlf_run_seeds(run) : 4;
     enum { N = sizeof depths / sizeof depths[0] };
     dlf_digits_net net[PHASES];
     dlf_status status = DLF_OK;
@@ -302,7 +303,8 @@ static dlf_status trainability(dlf_run *run, const dlf_dataset *data, double fro
     for (int d = 0; d < N; d++) {
         dlf_digits_job job = job_of(run, "trainability", DLF_TANH, net, PHASES);
         job.depth = depths[d];
-        job.steps = 3 * job.steps / 4;
+        job.steps = dlf_run_full(run) ? job.steps : job.steps / 2;
+        job.seeds = seeds;
         const double size = (to - from) / 60.0, done = d ? 2 * depths[d] - 8 : 0;
         DLF_TRY_DONE(dlf_digits_run(run, data, &job, o, NULL, from + 0.5 * size * done,
                                     from + 0.5 * size * (done + 2 * depths[d])));
@@ -316,7 +318,7 @@ static dlf_status trainability(dlf_run *run, const dlf_dataset *data, double fro
         }
     }
     DLF_TRY_DONE(trainability_figure(run));
-    DLF_TRY_DONE(trainability_check(run, o, depths[N - 1]));
+    DLF_TRY_DONE(trainability_check(run, o, depths[N - 1], seeds));
 done:
     free(o);
     return status;
@@ -380,7 +382,7 @@ static dlf_status audit(dlf_run *run, const dlf_dataset *data, const dlf_digits_
          true},
     };
     const int seeds = dlf_run_seeds(run);
-    const dlf_digits_net healthy = {2.0, 0.01, INFINITY}, slow = {2.0, 1e-6, INFINITY};
+    const dlf_digits_net healthy = {2.0, 0.01, INFINITY}, slow = {2.0, 1e-7, INFINITY};
     dlf_status status = DLF_OK;
     dlf_digits_outcome *o = malloc((size_t)(3 * seeds) * sizeof *o);
     if (!o) return dlf_fail(DLF_ERR_OOM, "audit: out of memory");

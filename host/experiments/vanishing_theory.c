@@ -14,7 +14,7 @@
 /* ---- phase diagram ----------------------------------------------------------------------------
  */
 
-enum { PHASE_WIDTH = 192, PHASE_DEPTH = 20, PHASE_BATCH = 4 };
+enum { PHASE_WIDTH = 128, PHASE_DEPTH = 20, PHASE_BATCH = 4 };
 #define W2_FIRST 0.25
 #define W2_STEP  0.25
 #define B2_STEP  0.05
@@ -103,8 +103,8 @@ static dlf_status phase_figure(dlf_run *run)
         .title =
             {"实测增长因子的正负号恰在理论曲线 χ₁ = 1 上改变",
              "The measured growth factor changes sign exactly on the theoretical curve χ₁ = 1"},
-        .subtitle = {"每格一个随机网络，宽 192，深 20；曲线由求解器给出",
-                     "one random network per cell, width 192, depth 20; curve from the solver"},
+        .subtitle = {"每格一个随机网络，宽 128，深 20；曲线由求解器给出",
+                     "one random network per cell, width 128, depth 20; curve from the solver"},
         .x = {{"权重方差 σw²", "weight variance σw²"}, false},
         .y = {{"偏置方差 σb²", "bias variance σb²"}, false},
         .z = {{"log₁₀(每层因子)", "log₁₀(factor per layer)"}, false},
@@ -334,7 +334,7 @@ dlf_status dlf_vanishing_width(dlf_run *run, double from, double to)
 {
     static const struct {
         int width, quick, full;
-    } plan[] = {{16, 1000, 8000}, {32, 1000, 8000}, {64, 400, 4000}, {128, 200, 2000}};
+    } plan[] = {{16, 1000, 8000}, {32, 600, 8000}, {64, 200, 4000}, {128, 100, 2000}};
     enum { N = sizeof plan / sizeof plan[0] };
     dlf_table *table;
     DLF_TRY(dlf_result_table(dlf_run_result(run), "finite_width",
