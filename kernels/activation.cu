@@ -132,20 +132,21 @@ static __global__ void __launch_bounds__(DLF_BLOCK, 4) elementwise1(operands o)
 /* ---- launches ------------------------------------------------------------------------------- */
 
 template <int K, bool BACKWARD>
-static cudaError_t launch(operands o, bool vectors, cudaStream_t stream)
+static cudaError_t launch(const dlf_tensor *t, operands o, bool vectors)
 {
     const int64_t per_block = vectors ? 8 * DLF_BLOCK : DLF_BLOCK;
-    const dim3 grid(dlf_grid_x(o.n, per_block), dlf_grid_yz(o.members));
-    if (vectors) return DLF_LAUNCH((elementwise4<K, BACKWARD>), grid, DLF_BLOCK, 0, stream, o);
-    return DLF_LAUNCH((elementwise1<K, BACKWARD>), grid, DLF_BLOCK, 0, stream, o);
+    const dim3 grid(dlf_grid_x(t, o.n, per_block), dlf_grid_yz(o.members));
+    if (vectors)
+        return DLF_LAUNCH((elementwise4<K, BACKWARD>), grid, DLF_BLOCK, 0, dlf_stream_of(t), o);
+    return DLF_LAUNCH((elementwise1<K, BACKWARD>), grid, DLF_BLOCK, 0, dlf_stream_of(t), o);
 }
 
 template <bool BACKWARD>
-static cudaError_t launch_kind(int kind, operands o, bool vectors, cudaStream_t stream)
+static cudaError_t launch_kind(const dlf_tensor *t, int kind, operands o, bool vectors)
 {
     switch (kind) {
 #define X(name, text)                                                                              \
-    case DLF_##name: return launch<DLF_##name, BACKWARD>(o, vectors, stream);
+    case DLF_##name: return launch<DLF_##name, BACKWARD>(t, o, vectors);
         DLF_ACTIVATION_MAP(X)
 #undef X
     }
@@ -166,9 +167,8 @@ extern "C" dlf_status dlf_activation_forward_cuda(dlf_tensor *y, const dlf_tenso
     operands o = {dlf_view_of<float>(y), dlf_view_of<const float>(x), {nullptr, 0},
                   y->shape[0],           dlf_tensor_member_count(y),  (float)f.alpha};
     flatten(&o, dlf_tensor_contiguous(y) && dlf_tensor_contiguous(x));
-    const bool vectors = dlf_float4_ok(y) && dlf_float4_ok(x);
-    return dlf_launched(launch_kind<false>(f.kind, o, vectors, dlf_stream_of(y)),
-                        "activation_forward");
+    const bool vectors = dlf_float4_ok(y, o.members) && dlf_float4_ok(x, o.members);
+    return dlf_launched(launch_kind<false>(y, f.kind, o, vectors), "activation_forward");
 }
 
 extern "C" dlf_status dlf_activation_backward_cuda(dlf_tensor *dx, const dlf_tensor *dy,
@@ -182,7 +182,7 @@ extern "C" dlf_status dlf_activation_backward_cuda(dlf_tensor *dx, const dlf_ten
                   dlf_tensor_member_count(dx),  (float)f.alpha};
     flatten(&o,
             dlf_tensor_contiguous(dx) && dlf_tensor_contiguous(dy) && dlf_tensor_contiguous(xy));
-    const bool vectors = dlf_float4_ok(dx) && dlf_float4_ok(dy) && dlf_float4_ok(xy);
-    return dlf_launched(launch_kind<true>(f.kind, o, vectors, dlf_stream_of(dx)),
-                        "activation_backward");
+    const bool vectors = dlf_float4_ok(dx, o.members) && dlf_float4_ok(dy, o.members) &&
+                         dlf_float4_ok(xy, o.members);
+    return dlf_launched(launch_kind<true>(dx, f.kind, o, vectors), "activation_backward");
 }

@@ -50,7 +50,7 @@ static cudaError_t launch_add(dlf_tensor *y, const dlf_tensor *x, const dlf_tens
     const int64_t P = y->shape[0], B = y->shape[1], columns = y->shape[2] / unit;
     const dim3 block = block_for(columns);
     const int64_t rows_per_thread = 4;
-    const dim3 grid(dlf_grid_x(B, rows_per_thread * block.y),
+    const dim3 grid(dlf_grid_x(y, B, rows_per_thread * block.y),
                     dlf_grid_yz(dlf_ceil_div(columns, block.x)), dlf_grid_yz(P));
     const dlf_view<V> yv = {static_cast<V *>(y->data), y->stride / unit};
     const dlf_view<const V> xv = {static_cast<const V *>(x->data), x->stride / unit};
@@ -60,8 +60,9 @@ static cudaError_t launch_add(dlf_tensor *y, const dlf_tensor *x, const dlf_tens
 
 extern "C" dlf_status dlf_bias_add_cuda(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *bias)
 {
+    const int64_t P = y->shape[0], N = y->shape[2];
     const bool vectors =
-        y->shape[2] % 4 == 0 && dlf_float4_ok(y) && dlf_float4_ok(x) && dlf_float4_ok(bias);
+        N % 4 == 0 && dlf_float4_ok(y, P) && dlf_float4_ok(x, P) && dlf_float4_ok(bias, P);
     return dlf_launched(vectors ? launch_add<float4>(y, x, bias)
                                 : launch_add<float1_value>(y, x, bias),
                         "bias_add");
@@ -139,11 +140,11 @@ extern "C" dlf_status dlf_bias_grad_cuda(dlf_tensor *dbias, const dlf_tensor *dy
     void *part = nullptr;
     if (bytes) DLF_TRY(dlf_scratch(dy, &part, bytes));
 
-    const dim3 grid(dlf_grid_x(chunks, 1), dlf_grid_yz(dlf_ceil_div(N, TILE)), dlf_grid_yz(P));
+    const dim3 grid(dlf_grid_x(dy, chunks, 1), dlf_grid_yz(dlf_ceil_div(N, TILE)), dlf_grid_yz(P));
     cudaError_t error = DLF_LAUNCH(grad, grid, dim3(TILE, LANES), 0, stream, out,
                                    dlf_view_of<const float>(dy), part, P, B, N, chunks, beta);
     if (bytes && error == cudaSuccess)
-        error = DLF_LAUNCH(finish, dim3(dlf_grid_x(N, DLF_BLOCK), dlf_grid_yz(P)), DLF_BLOCK, 0,
+        error = DLF_LAUNCH(finish, dim3(dlf_grid_x(dy, N, DLF_BLOCK), dlf_grid_yz(P)), DLF_BLOCK, 0,
                            stream, out, part, P, N, chunks, beta);
     if (bytes) dlf_scratch_done(dy, part, bytes);
     return dlf_launched(error, "bias_grad");

@@ -55,14 +55,14 @@ extern "C" dlf_status dlf_clip_by_norm_cuda(dlf_tensor *g_scale, dlf_tensor *nor
     void *part = nullptr;
     DLF_TRY(dlf_scratch(g, &part, bytes));
 
-    const dim3 grid(dlf_grid_x(chunks, 1), dlf_grid_yz(P));
+    const dim3 grid(dlf_grid_x(g, chunks, 1), dlf_grid_yz(P));
     const dlf_view<const float> in = dlf_view_of<const float>(g);
     cudaError_t error =
-        dlf_float4_ok(g)
+        dlf_float4_ok(g, P)
             ? DLF_LAUNCH(squares<true>, grid, DLF_BLOCK, 0, stream, part, in, P, n, chunks)
             : DLF_LAUNCH(squares<false>, grid, DLF_BLOCK, 0, stream, part, in, P, n, chunks);
     if (error == cudaSuccess)
-        error = DLF_LAUNCH(factors, dlf_grid_x(P, 1), DLF_BLOCK, 0, stream,
+        error = DLF_LAUNCH(factors, dlf_grid_x(g, P, 1), DLF_BLOCK, 0, stream,
                            dlf_view_of<float>(g_scale), dlf_view_of<float>(norm), part,
                            dlf_view_of<const float>(max_norm), P, chunks);
     dlf_scratch_done(g, part, bytes);

@@ -17,17 +17,19 @@ static inline unsigned dlf_grid_yz(int64_t n)
     return (unsigned)(n < (int64_t)DLF_GRID_YZ ? n : (int64_t)DLF_GRID_YZ);
 }
 
-/* Blocks in x for `n` items at `per_block`; beyond the cap kernels stride. */
-static inline unsigned dlf_grid_x(int64_t n, int64_t per_block)
+/* Blocks in x for `n` items at `per_block`, at most four rounds of what the device of `t` can hold
+ * at once (8 blocks per multiprocessor); kernels stride over what is beyond. */
+static inline unsigned dlf_grid_x(const dlf_tensor *t, int64_t n, int64_t per_block)
 {
-    const int64_t blocks = dlf_ceil_div(n, per_block), cap = 1 << 20;
+    const int64_t blocks = dlf_ceil_div(n, per_block);
+    const int64_t cap = 32 * (int64_t)(t->device->info.threads > 0 ? t->device->info.threads : 1);
     return (unsigned)(blocks < cap ? blocks : cap);
 }
 
-/* May every member of this float tensor be read as float4? */
-static inline bool dlf_float4_ok(const dlf_tensor *t)
+/* May each of `members` members of this float tensor be read as float4? */
+static inline bool dlf_float4_ok(const dlf_tensor *t, int64_t members)
 {
-    return (uintptr_t)t->data % 16 == 0 && (t->shape[0] == 1 || t->stride % 4 == 0);
+    return (uintptr_t)t->data % 16 == 0 && (members == 1 || t->stride % 4 == 0);
 }
 
 /* A tensor as kernels see it. */

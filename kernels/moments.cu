@@ -88,15 +88,15 @@ extern "C" dlf_status dlf_moments_cuda(dlf_tensor *out, const dlf_tensor *x)
 
     dlf_view<double> first = result; /* one chunk: its moments are the result */
     if (bytes) first = dlf_view<double>{static_cast<double *>(part), chunks * DLF_MOMENTS};
-    const dim3 grid(dlf_grid_x(chunks, 1), dlf_grid_yz(S));
+    const dim3 grid(dlf_grid_x(x, chunks, 1), dlf_grid_yz(S));
     const dlf_view<const float> in = dlf_view_of<const float>(x);
     cudaError_t error =
-        dlf_float4_ok(x)
+        dlf_float4_ok(x, S)
             ? DLF_LAUNCH(of_chunks<true>, grid, DLF_BLOCK, 0, stream, first, in, S, n, chunks)
             : DLF_LAUNCH(of_chunks<false>, grid, DLF_BLOCK, 0, stream, first, in, S, n, chunks);
     if (bytes && error == cudaSuccess)
-        error =
-            DLF_LAUNCH(of_parts, dlf_grid_x(S, 1), DLF_BLOCK, 0, stream, result, part, S, chunks);
+        error = DLF_LAUNCH(of_parts, dlf_grid_x(x, S, 1), DLF_BLOCK, 0, stream, result, part, S,
+                           chunks);
     if (bytes) dlf_scratch_done(x, part, bytes);
     return dlf_launched(error, "moments");
 }

@@ -14,7 +14,7 @@ dlf_status dlf_moments_ref(dlf_tensor *out, const dlf_tensor *x)
         for (int64_t i = 0; i < n; i++) {
             sum += x_s[i];
             squares += x_s[i] * x_s[i];
-            if (isnan(x_s[i]) || fabs(x_s[i]) > max) max = isnan(max) ? max : fabs(x_s[i]);
+            if (isnan(x_s[i]) || fabs(x_s[i]) > max) max = fabs(x_s[i]); /* nothing > NaN */
             if (!isfinite(x_s[i])) nonfinite += 1.0;
             if (x_s[i] == 0.0) zeros += 1.0;
         }

@@ -52,11 +52,11 @@ static __global__ void __launch_bounds__(DLF_BLOCK) step(step_args a)
 }
 
 template <bool VELOCITY>
-static cudaError_t launch(const step_args &a, bool vectors, cudaStream_t stream)
+static cudaError_t launch(const dlf_tensor *w, const step_args &a, bool vectors)
 {
-    const dim3 grid(dlf_grid_x(a.n, (vectors ? 4 : 1) * DLF_BLOCK), dlf_grid_yz(a.P));
-    if (vectors) return DLF_LAUNCH((step<VELOCITY, true>), grid, DLF_BLOCK, 0, stream, a);
-    return DLF_LAUNCH((step<VELOCITY, false>), grid, DLF_BLOCK, 0, stream, a);
+    const dim3 grid(dlf_grid_x(w, a.n, (vectors ? 4 : 1) * DLF_BLOCK), dlf_grid_yz(a.P));
+    if (vectors) return DLF_LAUNCH((step<VELOCITY, true>), grid, DLF_BLOCK, 0, dlf_stream_of(w), a);
+    return DLF_LAUNCH((step<VELOCITY, false>), grid, DLF_BLOCK, 0, dlf_stream_of(w), a);
 }
 
 extern "C" dlf_status dlf_sgd_step_cuda(dlf_tensor *w, dlf_tensor *v, const dlf_tensor *g,
@@ -72,8 +72,7 @@ extern "C" dlf_status dlf_sgd_step_cuda(dlf_tensor *w, dlf_tensor *v, const dlf_
                          dlf_tensor_member_count(w),
                          (float)args.momentum,
                          (float)args.weight_decay};
-    const bool vectors = dlf_float4_ok(w) && dlf_float4_ok(g) && (!v || dlf_float4_ok(v));
-    const cudaStream_t stream = dlf_stream_of(w);
-    return dlf_launched(v ? launch<true>(a, vectors, stream) : launch<false>(a, vectors, stream),
-                        "sgd_step");
+    const bool vectors =
+        dlf_float4_ok(w, a.P) && dlf_float4_ok(g, a.P) && (!v || dlf_float4_ok(v, a.P));
+    return dlf_launched(v ? launch<true>(w, a, vectors) : launch<false>(w, a, vectors), "sgd_step");
 }

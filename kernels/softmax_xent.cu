@@ -121,17 +121,17 @@ static __global__ void __launch_bounds__(DLF_BLOCK) xent(xent_args a)
         }
 }
 
-template <int G, bool BACKWARD> static cudaError_t launch(const xent_args &a, cudaStream_t stream)
+template <int G, bool BACKWARD> static cudaError_t launch(const dlf_tensor *t, const xent_args &a)
 {
-    const dim3 grid(dlf_grid_x(a.B, DLF_BLOCK / G), dlf_grid_yz(a.P));
-    return DLF_LAUNCH((xent<G, BACKWARD>), grid, DLF_BLOCK, 0, stream, a);
+    const dim3 grid(dlf_grid_x(t, a.B, DLF_BLOCK / G), dlf_grid_yz(a.P));
+    return DLF_LAUNCH((xent<G, BACKWARD>), grid, DLF_BLOCK, 0, dlf_stream_of(t), a);
 }
 
-template <bool BACKWARD> static cudaError_t launch_for_rows(const xent_args &a, cudaStream_t stream)
+template <bool BACKWARD> static cudaError_t launch_for_rows(const dlf_tensor *t, const xent_args &a)
 {
-    if (a.C <= 16) return launch<8, BACKWARD>(a, stream);
-    if (a.C <= LONG_ROW) return launch<DLF_WARP, BACKWARD>(a, stream);
-    return launch<DLF_BLOCK, BACKWARD>(a, stream);
+    if (a.C <= 16) return launch<8, BACKWARD>(t, a);
+    if (a.C <= LONG_ROW) return launch<DLF_WARP, BACKWARD>(t, a);
+    return launch<DLF_BLOCK, BACKWARD>(t, a);
 }
 
 static xent_args args_of(const dlf_tensor *out, const dlf_tensor *hit, const dlf_tensor *logits,
@@ -153,15 +153,14 @@ extern "C" dlf_status dlf_softmax_xent_forward_cuda(dlf_tensor *loss, dlf_tensor
                                                     const dlf_tensor *logits,
                                                     const dlf_tensor *labels)
 {
-    return dlf_launched(
-        launch_for_rows<false>(args_of(loss, hit, logits, labels, 1.0), dlf_stream_of(loss)),
-        "softmax_xent_forward");
+    return dlf_launched(launch_for_rows<false>(loss, args_of(loss, hit, logits, labels, 1.0)),
+                        "softmax_xent_forward");
 }
 
 extern "C" dlf_status dlf_softmax_xent_backward_cuda(dlf_tensor *dlogits, const dlf_tensor *logits,
                                                      const dlf_tensor *labels, double scale)
 {
-    return dlf_launched(launch_for_rows<true>(args_of(dlogits, nullptr, logits, labels, scale),
-                                              dlf_stream_of(dlogits)),
-                        "softmax_xent_backward");
+    return dlf_launched(
+        launch_for_rows<true>(dlogits, args_of(dlogits, nullptr, logits, labels, scale)),
+        "softmax_xent_backward");
 }

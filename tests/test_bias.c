@@ -149,6 +149,24 @@ static void strided_misaligned_and_in_place(void **state)
     free(x), free(w);
 }
 
+/* Rows that could be read 16 bytes at a time, and a bias that cannot. */
+static void only_the_bias_is_misaligned(void **state)
+{
+    (void)state;
+    enum { P = 2, B = 5, N = 8, PARAMS = 17 };
+    const int64_t row[] = {P, N};
+    float x[P * B * N], w[P * PARAMS], got[P * B * N];
+    for (int i = 0; i < P * B * N; i++) x[i] = (float)i;
+    for (int i = 0; i < P * PARAMS; i++) w[i] = (float)(1000 * i);
+    dlf_tensor t = kt_tensor(kt_dev, x, P, B, N), params = kt_tensor(kt_dev, w, P, PARAMS);
+    dlf_tensor bias = dlf_tensor_window(&params, 3, 2, row);
+    OK(dlf_bias_add(&t, &t, &bias));
+    OK(dlf_tensor_download(got, &t));
+    for (int i = 0; i < P * B * N; i++)
+        assert_true(got[i] == x[i] + w[i / (B * N) * PARAMS + 3 + i % N]);
+    dlf_tensor_free(&t), dlf_tensor_free(&params);
+}
+
 static void extremes(void **state)
 {
     (void)state;
@@ -209,6 +227,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(add_matches_reference),
         cmocka_unit_test(grad_matches_reference),
         cmocka_unit_test(strided_misaligned_and_in_place),
+        cmocka_unit_test(only_the_bias_is_misaligned),
         cmocka_unit_test(extremes),
         cmocka_unit_test(bits_do_not_depend_on_threads),
     };

@@ -164,9 +164,9 @@ static void strided_misaligned_views(void **state)
 static void bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
-    enum { P = 3, N = 100003 };
+    enum { P = 2, N = 300007 };
     const int threads = kt_dev->info.threads;
-    float *g = kt_random(P * N, 3, 1.0f, 0.0f), limit[] = {1.0f, 1.0f, 1.0f}, norm[2][P];
+    float *g = kt_random(P * N, 3, 1.0f, 0.0f), limit[] = {1.0f, 1.0f}, norm[2][P];
     for (int k = 0; k < 2; k++) {
         kt_dev->info.threads = 1 + k;
         result r = run(kt_dev, g, limit, P, N);

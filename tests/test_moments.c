@@ -170,7 +170,7 @@ static void strided_misaligned_views(void **state)
 static void bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
-    enum { S = 3, N = 70001 };
+    enum { S = 2, N = 300007 };
     const int threads = kt_dev->info.threads;
     float *x = kt_random(S * N, 2, 1.0f, 0.0f);
     double got[2][S * DLF_MOMENTS];

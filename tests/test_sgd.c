@@ -189,7 +189,7 @@ static void strided_misaligned_views(void **state)
 static void bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
-    enum { P = 4, N = 33001 };
+    enum { P = 4, N = 33004 };
     const int threads = kt_dev->info.threads;
     problem q = problem_of(P, N);
     float *got[2];
