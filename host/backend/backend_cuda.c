@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cublas.h"
+#include "cublas.h"
 #include "dlf/backend.h"
 
 #define KERNEL(family, op, args) dlf_status dlf_##op##_cuda args;

@@ -92,7 +92,7 @@ static DLF_HOST_DEVICE float dlf_mul_rn(float a, float b)
 #endif
 }
 
-/* Standard normal quantile of the 32 random bits, |x| <= 6.3.
+/* Standard normal quantile of the 32 random bits, |x| < 6.35.
  *
  * u = (bits + 1/2) 2^-32 is split as sign and tail: t = min(u, 1-u) in (0, 1/2]. Then
  * x = -+ sqrt(2) erfinv(1 - 2t). With w = -ln(4 t (1-t)), erfinv(y)/y is two polynomials, one in
