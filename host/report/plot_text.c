@@ -59,7 +59,9 @@ static size_t line_length(const char *text, double size, double width)
         const bool after_wide = dlf_utf8_columns(previous) == 2 && c > 0x7E ? may_break_before(c)
                                 : dlf_utf8_columns(previous) == 2 ? c != ' ' && c != ',' && c != '.'
                                                                   : may_break_before(c);
-        if (at > 0 && (c == ' ' || (after_wide && !opens(previous)))) break_at = at;
+        /* "95 %" stays together. */
+        const bool space = c == ' ' && text[at + 1] != '%';
+        if (at > 0 && (space || (after_wide && !opens(previous)))) break_at = at;
         used += character_width(c) * size;
         if (used > width && at > 0) return c == ' ' ? at : break_at ? break_at : at;
         previous = c;
