@@ -40,6 +40,14 @@ static dlf_status unknown_command(const char *typed)
                     dlf_nearest(hint, sizeof hint, typed, names));
 }
 
+/* Asking for help is answered even on a line that is wrong otherwise. */
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}
+
 static dlf_status run_command(const cli_command *command, int argc, char **argv)
 {
     char name[32];
@@ -47,17 +55,16 @@ static dlf_status run_command(const cli_command *command, int argc, char **argv)
     cli_args args;
     cli_language language;
     dlf_status status = cli_args_parse(&args, name, command->flags, argc - 2, argv + 2);
-    /* Help is help, even on a line that is wrong otherwise. */
-    if (cli_has(&args, "help")) {
-        if (cli_language_of(&language, &args) != DLF_OK) status = cli_language_of(&language, NULL);
+    if (asks_for_help(argc, argv)) {
+        status = cli_language_of(&language, &args);
+        if (status != DLF_OK) status = cli_language_of(&language, NULL);
         cli_print_help(stdout, command, &language);
-        status = DLF_OK;
         goto done;
     }
     if (status != DLF_OK) goto done;
     DLF_TRY_DONE(cli_language_of(&language, &args));
-    status =
-        command->run(&(cli_call){.args = &args, .language = &language, .argc = argc, .argv = argv});
+    const cli_call call = {.args = &args, .language = &language, .argc = argc, .argv = argv};
+    status = command->run(&call);
 done:
     cli_args_free(&args);
     return status;

@@ -59,17 +59,20 @@ void cli_describe_measured(dlf_buffer *b, const dlf_check *c)
 void cli_describe_expected(dlf_buffer *b, const dlf_check *c, const cli_language *language)
 {
     char x[CLI_NUMBER], tolerance[CLI_NUMBER];
+    const double margin = c->relative ? c->tolerance * fabs(c->expected) : c->tolerance;
     switch (c->relation) {
-    case DLF_NOT_FINITE: dlf_buffer_puts(b, cli_say(language, CLI_NOT_FINITE_)); return;
-    case DLF_AT_MOST: dlf_buffer_puts(b, "≤ "); break;
-    case DLF_AT_LEAST: dlf_buffer_puts(b, "≥ "); break;
-    case DLF_EQUAL: break;
+    case DLF_NOT_FINITE: dlf_buffer_puts(b, cli_say(language, CLI_NOT_FINITE_)); break;
+    /* One-sided: what decides is the bound with its tolerance, so that is what is printed. */
+    case DLF_AT_MOST: dlf_buffer_printf(b, "≤ %s", cli_number(x, c->expected + margin)); break;
+    case DLF_AT_LEAST: dlf_buffer_printf(b, "≥ %s", cli_number(x, c->expected - margin)); break;
+    case DLF_EQUAL:
+        dlf_buffer_puts(b, cli_number(x, c->expected));
+        if (c->tolerance > 0.0 && c->relative)
+            dlf_buffer_printf(b, " ±%s%%", cli_number(tolerance, 100.0 * c->tolerance));
+        else if (c->tolerance > 0.0)
+            dlf_buffer_printf(b, " ±%s", cli_number(tolerance, c->tolerance));
+        break;
     }
-    dlf_buffer_puts(b, cli_number(x, c->expected));
-    if (c->tolerance > 0.0 && c->relative)
-        dlf_buffer_printf(b, " ±%s%%", cli_number(tolerance, 100.0 * c->tolerance));
-    else if (c->tolerance > 0.0)
-        dlf_buffer_printf(b, " ±%s", cli_number(tolerance, c->tolerance));
 }
 
 typedef struct widths {

@@ -1,0 +1,289 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# cli.sh DLF SOURCE -- the program as a user meets it: good, bad and hostile command lines.
+set -u
+dlf=$(realpath "$1")
+unset DLF_CPU_LEVEL DLF_BLAS LC_ALL LC_MESSAGES NO_COLOR
+export LANG=C.UTF-8
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+
+fail() {
+  echo "FAILED: $*"
+  sed 's/^/    stdout: /' stdout | head -n 8
+  sed 's/^/    stderr: /' stderr | head -n 8
+  failures=$((failures + 1))
+}
+
+# with NAME=VALUE... expect ...: in this environment
+settings=()
+with() {
+  while [ "$1" != expect ]; do
+    settings+=("$1")
+    shift
+  done
+  "$@"
+  settings=()
+}
+
+# expect CODE ARGS...: run dlf, compare its exit code; output goes to ./stdout and ./stderr
+expect() {
+  local code=$1 got=0
+  shift
+  env "${settings[@]}" "$dlf" "$@" >stdout 2>stderr </dev/null || got=$?
+  [ "$got" = "$code" ] || fail "dlf $(printf '%.60s ' "$@"): exit $got, expected $code"
+  if [ "$code" = 0 ] && [ -s stderr ]; then fail "dlf $*: succeeds and writes to stderr"; fi
+}
+says() { grep -qF -- "$1" stdout || fail "stdout lacks '$1'"; }
+complains() {
+  grep -qF -- "$1" stderr || fail "stderr lacks '$1'"
+  [ "$(wc -l <stderr)" = 1 ] || fail "an error is one line"
+}
+
+# The smallest run of a real experiment; its science does not matter here.
+tiny=(--set width=16 --set depth=3 --set steps=10 --set time=5 --set starts=2 --seeds 2 --no-plot)
+
+have_python=$(command -v python3 || true)
+# json FILE: how many JSON documents does it hold one after the other? 0 if one is malformed
+count_json() {
+  "$have_python" -c '
+import json, sys
+text, n, i = open(sys.argv[1], encoding="utf-8").read(), 0, 0
+try:
+    while text[i:].strip():
+        i += len(text[i:]) - len(text[i:].lstrip())
+        _, i = json.JSONDecoder().raw_decode(text, i)
+        n += 1
+except ValueError:
+    n = 0
+print(n)' "$1"
+}
+expect_json() {
+  [ -n "$have_python" ] || return 0
+  [ "$(count_json stdout)" = "$1" ] || fail "stdout is not $1 JSON document(s)"
+}
+
+# ---- help, version, lists ---------------------------------------------------------------------------
+
+expect 0; says 'dlf run Q7'; [ "$(wc -l <stdout)" = 6 ] || fail "dlf alone prints 6 lines"
+cp stdout overview
+expect 0 help; cmp -s stdout overview || fail "dlf help differs from dlf"
+expect 0 --help; expect 0 -h
+expect 0 --version; says 'dlf '
+for command in list run plot doctor; do
+  expect 0 "$command" --help; says "dlf $command"
+  cp stdout help
+  expect 0 help "$command"; cmp -s stdout help || fail "help $command differs from $command --help"
+done
+expect 0 run --nonsense --help; says 'dlf run'
+with LC_ALL=zh_CN.UTF-8 expect 0 help run; says '运行'
+expect 0 list run --help
+expect 2 help nonsense; complains 'nonsense'
+
+expect 0 list; says 'Q47'; says 'of 46 questions'
+[ "$(grep -c '^Q' stdout)" = 46 ] || fail "46 questions"
+expect 0 list questions --lang zh; says '如何判断深度学习模型中存在梯度消失问题'
+expect 0 list --json; expect_json 1
+expect 0 list experiments; says vanishing; says exploding
+expect 0 list experiments --json; expect_json 1
+expect 0 list params vanishing; says depth
+expect 0 list params q7 --json; expect_json 1
+expect 0 list devices; says cpu; says ref
+expect 0 list devices --json; expect_json 1
+expect 2 list nonsense; complains 'questions'
+expect 2 list params; complains 'experiment'
+expect 2 list params nothing; complains 'nothing'
+expect 2 list questions more; complains 'too many'
+
+# ---- wrong names and values --------------------------------------------------------------------------
+
+expect 2 lst; complains "did you mean 'list'?"
+expect 2 RUN; complains "did you mean 'run'?"
+for later in explain bench compare diagnose report verify; do
+  expect 2 "$later"; complains 'not in this version'
+  grep -qw "$later" overview && fail "help offers $later, which does not exist yet"
+done
+expect 2 --frobnicate; complains 'frobnicate'
+expect 2 run; complains 'experiment'
+expect 2 run vanishin; complains "did you mean 'vanishing'?"
+expect 2 run Q1; complains 'Q1 has no experiment'
+expect 2 run Q6; complains 'Q6'
+expect 2 run Q999; complains 'Q999'
+expect 2 run ''; complains 'experiment'
+expect 2 run exploding nothing; complains 'nothing'
+expect 2 run exploding --jsno; complains "did you mean '--json'?"
+expect 2 run exploding -x; complains "'-x'"
+expect 2 run exploding --seed; complains 'needs a value'
+expect 2 run exploding --seed=; complains 'needs a value'
+expect 2 run exploding --out --json; complains 'looks like a flag'
+expect 2 run exploding --json=yes; complains 'takes no value'
+expect 2 run exploding --seed 1 --seed 2; complains 'given twice'
+expect 2 run exploding --quick --full; complains 'exclude'
+expect 2 run exploding --json --csv; complains 'exclude'
+expect 2 run exploding --lang fr; complains "'fr'"
+for bad in 0 -1 1.5 x 99999999999999999999 ' 3' 0x3 ''; do
+  expect 2 run exploding --seeds "$bad"; complains seeds
+done
+expect 2 run exploding --seed -1; complains seed
+expect 2 run exploding --set widht=5; complains "did you mean 'width'?"
+expect 2 run exploding --set width; complains 'name=value'
+expect 2 run exploding --set =5; complains 'name=value'
+expect 2 run exploding --set width=; complains 'name=value'
+expect 2 run exploding --set width=5 --set width=6; complains 'width'
+for bad in nan inf -inf 1e999 0 -5 2.5 five 0x10 '5 ' 5=5 1e300; do
+  expect 2 run exploding --set "width=$bad"; complains width
+done
+expect 2 run exploding --set activation=tan; complains activation
+expect 2 run exploding --set "width=$(printf '9%.0s' {1..20000})"; complains width
+expect 2 run exploding --set "$(printf 'n%.0s' {1..20000})=1"; complains 'has no parameter'
+expect 2 run "$(printf 'n%.0s' {1..20000})"; complains 'there is no experiment'
+expect 2 run "--$(printf 'n%.0s' {1..20000})"; complains 'has no flag'
+expect 2 "$(printf 'n%.0s' {1..20000})"; complains 'there is no command'
+expect 2 run $'\xff\xfe\x01'; complains 'there is no experiment'
+expect 2 run '%n%s%n'; complains '%n%s%n'
+expect 2 run exploding --sweep width; complains sweep
+expect 2 run exploding --sweep width=; complains sweep
+expect 2 run exploding --sweep width=8..16; complains sweep
+expect 2 run exploding --sweep width=8..16:1; complains count
+expect 2 run exploding --sweep width=8..16:1000000; complains count
+expect 2 run exploding --sweep width=a..b:3; complains sweep
+expect 2 run exploding --sweep width=8,,16; complains empty
+expect 2 run exploding --sweep width=8,8; complains twice
+expect 2 run exploding --sweep width=1..16:3; complains width
+expect 2 run exploding --sweep widht=8,16; complains "did you mean 'width'?"
+expect 2 run exploding --sweep width=../../x; complains width
+expect 2 run exploding --sweep width=8,16 --set width=8; complains width
+expect 2 run exploding --device gpu; complains "'gpu'"
+expect 2 run exploding --device cuda:x; complains device
+expect 2 doctor --device gpu; complains "'gpu'"
+[ ! -e out ] || fail "a refused command line leaves no directory"
+
+# A CUDA device that is not there is exit 4, not 2. cuda:99 is on no machine.
+expect 4 run exploding --device cuda:99; complains CUDA
+"$dlf" doctor --device cuda:99 >stdout 2>stderr; [ $? = 4 ] || fail "doctor --device cuda:99: not exit 4"
+
+# ---- runs ------------------------------------------------------------------------------------------------
+
+expect 0 run exploding "${tiny[@]}" --device cpu --out a
+says 'Wrote a/exploding/'; says 'Next: dlf plot'; says 'undecided'
+[ -s a/exploding/result.json ] || fail "no result.json"
+[ ! -e a/exploding/.dlf-probe ] || fail "the probe file is left behind"
+grep -q '"complete": true' a/exploding/result.json || fail "the result is not complete"
+grep -q "run exploding --set width=16" a/exploding/result.json || fail "no command in the manifest"
+grep -q "$work" a/exploding/result.json && fail "the manifest holds an absolute path"
+grep -q $'\x1b' stdout && fail "escape sequences although stdout is no terminal"
+
+expect 0 run "--device=cpu" --json "${tiny[@]}" exploding --out=b; expect_json 1
+cmp -s stdout b/exploding/result.json || fail "--json differs from result.json"
+expect 0 run Q8 exploding "${tiny[@]}" --device cpu --json -o b; expect_json 1
+expect 0 run Q8 "${tiny[@]}" --device cpu --csv -o b; says 'experiment,check,measured'
+expect 0 run Q8 "${tiny[@]}" --device cpu --lang zh -o b; says '已写入'
+with LANG=zh_CN.UTF-8 expect 0 run Q8 "${tiny[@]}" --device cpu -o b; says '已写入'
+with LC_ALL=en_US.UTF-8 LANG=zh_CN.UTF-8 expect 0 run Q8 "${tiny[@]}" --device cpu -o b; says 'Wrote'
+
+# Same seed, same tables, whatever the number of threads; another seed, other tables.
+for threads in 1 2; do
+  with OMP_NUM_THREADS=$threads expect 0 run Q8 "${tiny[@]}" --device cpu -q -o threads$threads
+done
+cat threads1/exploding/*.csv >one.csv; cat threads2/exploding/*.csv >two.csv
+cmp -s one.csv two.csv || fail "tables differ between 1 and 2 threads"
+[ -s one.csv ] || fail "no tables"
+# the JSON too, but for the manifest, which may say how long it took
+body() { sed '/"manifest"/,/^ }/d' "$1"; }
+body threads1/exploding/result.json >one; body threads2/exploding/result.json >two
+cmp -s one two || fail "results differ between 1 and 2 threads"
+expect 0 run Q8 "${tiny[@]}" --seed 2 --device cpu -q -o seed2
+cat seed2/exploding/*.csv | cmp -s - one.csv && fail "another seed gives the same tables"
+
+# ---- sweeps ------------------------------------------------------------------------------------------------
+
+sweep=(--set depth=3 --set steps=10 --set time=5 --set starts=2 --seeds 2 --no-plot --device cpu)
+expect 0 run exploding "${sweep[@]}" --sweep width=8..16:2 -o s
+[ -s s/exploding/width=8/result.json ] || fail "no result of the first value"
+[ -s s/exploding/width=16/result.json ] || fail "no result of the last value"
+[ "$(head -n 1 s/exploding/sweep.csv | tr -d '\r')" = value,check,measured,lo,hi,expected,verdict ] ||
+  fail "header of sweep.csv"
+checks=$(grep -c '"verdict":' s/exploding/width=8/result.json)
+[ "$(wc -l <s/exploding/sweep.csv)" = $((1 + 2 * checks)) ] || fail "sweep.csv: one row per value and check"
+expect 0 run exploding "${sweep[@]}" --sweep width=8,16 -o s --csv
+cmp -s stdout s/exploding/sweep.csv || fail "--csv of a sweep is not sweep.csv"
+
+# ---- output that cannot be written -----------------------------------------------------------------------------
+
+echo precious >file
+expect 1 run exploding "${tiny[@]}" --device cpu --out file; complains file
+expect 1 run exploding "${tiny[@]}" --device cpu --out file/below; complains file
+[ "$(cat file)" = precious ] || fail "a file in the way was damaged"
+if [ "$(id -u)" != 0 ]; then
+  mkdir -m 555 locked
+  expect 1 run exploding "${tiny[@]}" --device cpu --out locked; complains locked
+fi
+"$dlf" list >/dev/full 2>stderr; [ $? = 1 ] || fail "list >/dev/full: not exit 1"
+grep -q 'standard output' stderr || fail "no sentence about a full stdout"
+: >stdout
+# An earlier result survives a disk that is full now: a 1 kB limit refuses even the probe.
+cp a/exploding/result.json before.json
+(ulimit -f 1; exec "$dlf" run exploding "${tiny[@]}" --device cpu --out a) >stdout 2>stderr
+[ $? = 1 ] || fail "run beyond a file size limit: not exit 1"
+complains a/
+cmp -s before.json a/exploding/result.json || fail "a failed run damaged the earlier result"
+# A reader that goes away is no error.
+"$dlf" list 2>stderr | head -n 1 >stdout
+if [ "${PIPESTATUS[0]}" != 0 ] || [ -s stderr ]; then fail "dlf list | head"; fi
+
+# One experiment fails, the others run, the exit code tells.
+mkdir -p c; echo x >c/vanishing
+small=(--set width=16 --set depth=3 --set steps=10 --seeds 1 --no-plot --device cpu)
+expect 1 run vanishing exploding "${small[@]}" --out c
+says 'Wrote c/exploding/'; grep -q vanishing stderr || fail "the failure does not say where"
+
+# ---- Ctrl-C --------------------------------------------------------------------------------------------------
+
+# Background jobs of a script ignore SIGINT; with job control they do not.
+set -m
+"$dlf" run exploding vanishing --full --no-plot --device cpu --out ctrl --set activation=tanh --set width=64 \
+  --set steps=100000 >stdout 2>stderr &
+pid=$!
+set +m
+sleep 2
+kill -INT $pid
+wait $pid
+code=$?
+[ $code = 130 ] || fail "after Ctrl-C: exit $code, expected 130"
+grep -q interrupted stderr || fail "Ctrl-C: no sentence"
+grep -q '"complete": false' ctrl/*/result.json || fail "Ctrl-C: no partial result"
+[ ! -e ctrl/vanishing ] || [ -e ctrl/exploding/result.json ] || fail "Ctrl-C: the finished result is gone"
+
+# ---- plot, doctor ----------------------------------------------------------------------------------------------
+
+expect 3 plot nowhere; complains nowhere
+echo '{' >broken.json
+expect 3 plot broken.json; complains broken.json
+expect 3 plot /dev/null; complains /dev/null
+expect 2 plot; complains result
+expect 2 plot a/exploding b/exploding; complains 'too many'
+expect 2 plot a/exploding --format gif; complains gif
+expect 2 plot a/exploding --figure nothing; complains nothing
+expect 0 plot a/exploding --format term; [ -s stdout ] || fail "plot --format term draws nothing"
+with LC_ALL=C COLUMNS=60 expect 0 plot a/exploding/result.json --format=term --lang en
+if command -v gnuplot >/dev/null; then
+  figure=$(sed -n '/"figures"/,$s/.*"id": "\([a-z0-9_]*\)".*/\1/p' a/exploding/result.json | head -n 1)
+  "$dlf" plot a/exploding --figure "$figure" --format svg --lang en --out figures >stdout 2>stderr ||
+    fail "plot --figure $figure"
+  [ -s "figures/$figure.en.svg" ] || fail "no figures/$figure.en.svg"
+fi
+
+"$dlf" doctor --device cpu >stdout 2>stderr || fail "doctor: exit $?"
+says 'GB/s'; says 'GFLOP/s'
+"$dlf" doctor --device cpu --json >stdout 2>stderr || fail "doctor --json: exit $?"
+expect_json 1
+
+# Reported, not asserted: other work on the machine decides.
+start=$(date +%s%N)
+"$dlf" list >stdout
+echo "start-up: $((($(date +%s%N) - start) / 1000000)) ms for dlf list"
+
+[ $failures = 0 ] && echo "all of cli.sh holds"
+[ $failures = 0 ]
