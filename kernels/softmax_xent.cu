@@ -90,7 +90,7 @@ static __device__ __forceinline__ row_stats stats_of(const float *z, int64_t C, 
 /* Loops run the same number of rounds for all threads of a block, as the reductions need. In place,
  * a lane overwrites only columns that it alone reads after the last reduction. */
 template <int G, bool BACKWARD>
-static __global__ void __launch_bounds__(DLF_BLOCK) xent(xent_args a)
+static __global__ void __launch_bounds__(DLF_BLOCK, 4) xent(xent_args a)
 {
     const int lane = (int)threadIdx.x % G, group = (int)threadIdx.x / G;
     const int64_t rows = DLF_BLOCK / G, C = a.C; /* rows per block and round */

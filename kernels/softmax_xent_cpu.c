@@ -108,7 +108,7 @@ dlf_status DLF_CPU(softmax_xent_forward)(dlf_tensor *loss, dlf_tensor *hit,
                                          const dlf_tensor *logits, const dlf_tensor *labels)
 {
     const int64_t P = logits->shape[0], B = logits->shape[1], C = logits->shape[2];
-    const int threads = dlf_cpu_threads(logits, 2.0 * (double)(P * B * C));
+    const int threads = dlf_cpu_threads(logits, 4.0 * (double)(P * B * C));
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t task = 0; task < task_count(P, B, C); task++) {
         const rows block = rows_of_task(task, B, C);
@@ -143,7 +143,7 @@ dlf_status DLF_CPU(softmax_xent_backward)(dlf_tensor *dlogits, const dlf_tensor 
                                           const dlf_tensor *labels, double scale)
 {
     const int64_t P = logits->shape[0], B = logits->shape[1], C = logits->shape[2];
-    const int threads = dlf_cpu_threads(logits, 2.0 * (double)(P * B * C));
+    const int threads = dlf_cpu_threads(logits, 4.0 * (double)(P * B * C));
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t task = 0; task < task_count(P, B, C); task++) {
         const rows block = rows_of_task(task, B, C);
