@@ -129,19 +129,36 @@ Fiber *fiber_take()
     return f;
 }
 
+#if defined(SIMT_TSAN)
+/* The detector has room for 8192 contexts. */
+static const size_t contexts_kept_max = 4096;
+
+static void destroy_contexts()
+{
+    for (void *context : sched->finished_contexts) __tsan_destroy_fiber(context);
+    sched->finished_contexts.clear();
+}
+#endif
+
 /* Race detector only: one fresh context per thread of the block, all of them made here, from the
  * host's context. Creating a context orders it after its creator, so that one made by a running
- * fiber would be ordered after that thread, and races between the two would go unseen. For the
- * same reason contexts are not kept for the next block. */
+ * fiber would be ordered after that thread, and races between the two would go unseen.
+ *
+ * Contexts of earlier blocks are kept to the end of the grid. The detector gives the number of a
+ * destroyed context to a new one after 16 more, and what is ordered after the new one then counts
+ * as ordered after the old one too, which hides races between blocks. */
 void fibers_prepare(unsigned count)
 {
 #if defined(SIMT_TSAN)
     Scheduler &s = *sched;
     if (!s.host.tsan) s.host.tsan = __tsan_get_current_fiber();
+    free(s.tags); /* the detector forgets what it knows about freed memory */
+    s.tags = static_cast<char *>(malloc(2 * (FIRST_WARP_TAG + s.warps.size())));
+    if (!s.tags) abort();
+    if (s.finished_contexts.size() + count > contexts_kept_max) destroy_contexts();
     std::vector<Fiber *> fresh;
     for (unsigned i = 0; i < count; i++) {
         Fiber *f = fiber_take();
-        if (f->tsan) __tsan_destroy_fiber(f->tsan);
         {
             /* Mapping the stack anew makes the detector forget who wrote to it before. */
             Quiet quiet;
@@ -150,11 +167,21 @@ void fibers_prepare(unsigned count)
             prime(f);
         }
         f->tsan = __tsan_create_fiber(0);
+        s.finished_contexts.push_back(f->tsan); /* which it will be when the next block begins */
         fresh.push_back(f);
     }
     s.idle.insert(s.idle.end(), fresh.begin(), fresh.end());
 #else
     (void)count;
+#endif
+}
+
+/* At the end of the grid, from the host's context. */
+void fibers_finish()
+{
+#if defined(SIMT_TSAN)
+    tsan_acquire(&sched->finished); /* not sooner: blocks of one grid are not ordered */
+    destroy_contexts();
 #endif
 }
 

@@ -115,7 +115,7 @@ static void work_on_job()
     }
     __atomic_fetch_add(&g_stats.switches, sched->switches, __ATOMIC_RELAXED);
     sched->switches = 0;
-    tsan_acquire(&sched->finished); /* only now: blocks of one grid are not ordered */
+    fibers_finish();
 }
 
 /* ---- workers ---- */

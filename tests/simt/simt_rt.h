@@ -104,7 +104,6 @@ struct Warp {
     unsigned mask[32];
     const WarpOp *op[32];
     unsigned generation;
-    char barrier[2]; /* race detector: addresses that name successive __syncwarp() */
 };
 
 struct SharedVar {
@@ -139,7 +138,11 @@ struct Scheduler {
     unsigned at_barrier = 0, generation = 0;
     int votes_for = 0, votes_against = 0;
     int result_for = 0, result_against = 0;
-    char barrier[2], finished; /* race detector: tags */
+
+    /* race detector: addresses that stand for what orders what, see barrier_tag() */
+    char *tags = nullptr;
+    char finished;
+    std::vector<void *> finished_contexts;
 
     /* fibers */
     Fiber host;
@@ -167,9 +170,24 @@ extern thread_local Scheduler *sched;
 extern unsigned g_seed;
 extern const char *g_kernel; /* for reports */
 
+/* What names a barrier to the race detector: two addresses for the block and two for each warp,
+ * used in turn. They are allocated anew for each block; had the next block the same ones, it would
+ * be ordered after this one, and races between blocks with barriers would go unseen. */
+enum { BLOCK_TAG = 0, FIRST_WARP_TAG = 1 };
+inline char *barrier_tag(unsigned owner, unsigned generation)
+{
+#if defined(SIMT_TSAN)
+    return &sched->tags[2 * owner + (generation & 1)];
+#else
+    (void)owner, (void)generation;
+    return nullptr;
+#endif
+}
+
 /* simt_fiber.cpp */
 Fiber *fiber_take();
 void fibers_prepare(unsigned count);
+void fibers_finish();
 void fiber_switch(Fiber *to);
 void fiber_entered();
 

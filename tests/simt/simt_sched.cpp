@@ -151,7 +151,7 @@ static void barrier_wait(const char *what, Site site)
     t->site = site;
     t->waits_in = what;
     s.at_barrier++;
-    char *tag = &s.barrier[s.generation & 1];
+    char *tag = barrier_tag(BLOCK_TAG, s.generation);
     tsan_release(tag);
     if (s.at_barrier == s.alive)
         barrier_release(t);

@@ -82,8 +82,8 @@ static const WarpOp syncwarp_op = {"__syncwarp", run_syncwarp};
 
 void syncwarp(unsigned mask, Site site)
 {
-    Warp &w = sched->warps[self->warp];
-    char *tag = &w.barrier[w.generation & 1];
+    const unsigned warp = self->warp;
+    char *tag = barrier_tag(FIRST_WARP_TAG + warp, sched->warps[warp].generation);
     tsan_release(tag);
     warp_call(syncwarp_op, mask, nullptr, nullptr, 0, site);
     tsan_acquire(tag);

@@ -60,22 +60,43 @@ static __global__ void plain_accumulation(float *p)
     p[0] += 1.0f;
 }
 
+/* Each block relies on the one before having finished. */
+static __global__ void order_of_blocks(float *p)
+{
+    const unsigned b = blockIdx.x;
+    p[b] = b == 0 ? 1.0f : p[b - 1] * 1.5f;
+}
+
 static __device__ unsigned blocks_done;
+
+/* Barriers order the threads of one block, not two blocks. */
+static __global__ void blocks_with_barriers(float *p)
+{
+    __syncthreads();
+    if (threadIdx.x == 0) p[0] += 1.0f;
+    __syncthreads();
+    __syncwarp();
+    if (threadIdx.x == 1) p[0] += 1.0f;
+}
 
 static __global__ void missing_fence(float *p)
 {
-    if (threadIdx.x != 0) return;
-    p[blockIdx.x] = 1.0f;
-    if (atomicInc(&blocks_done, gridDim.x - 1) != gridDim.x - 1) return;
-    float sum = 0.0f;
-    for (unsigned i = 0; i < gridDim.x; i++) sum += p[i];
-    p[100] = sum;
+    DLF_SHARED(int, is_last, );
+    if (threadIdx.x == 0) {
+        p[blockIdx.x] = 1.0f;
+        is_last = atomicInc(&blocks_done, gridDim.x - 1) == gridDim.x - 1;
+    }
+    __syncthreads();
+    if (is_last && threadIdx.x < gridDim.x) p[100 + threadIdx.x] = p[threadIdx.x];
 }
 
+/* The shared array holds valid numbers already, so that only the copy itself can show. */
 static __global__ void missing_async_wait(float *p)
 {
     DLF_SHARED(float, s, [128]);
     const int t = threadIdx.x;
+    for (int i = t; i < 128; i += 32) s[i] = 1.0f;
+    __syncthreads();
     dlf_cp_async<16>(&s[t * 4], &p[t * 4]);
     dlf_cp_async_commit();
     __syncthreads();
@@ -219,6 +240,8 @@ static const struct {
     {"missing_syncwarp", missing_syncwarp, 1, 32, 0},
     {"plain_accumulation", plain_accumulation, 1, 32, 0},
     {"plain_accumulation_of_blocks", plain_accumulation, 4, 1, 0},
+    {"order_of_blocks", order_of_blocks, 9, 1, 0},
+    {"blocks_with_barriers", blocks_with_barriers, 4, 32, 0},
     {"missing_fence", missing_fence, 4, 32, 0},
     {"missing_async_wait", missing_async_wait, 1, 32, 0},
     {"uninitialised_shared", uninitialised_shared, 1, 64, 0},
@@ -254,6 +277,7 @@ static int run_host_fault(const char *name, float *p)
         return 0;
     }
     if (!strcmp(name, "host_reads_device_memory")) {
+        DLF_LAUNCH(no_fault, 1, 64, 0, 0, p); /* for which device memory is opened and closed */
         printf("read %g\n", static_cast<double>(*static_cast<volatile float *>(p)));
         return 0;
     }
