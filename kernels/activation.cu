@@ -84,6 +84,13 @@ static __device__ __forceinline__ float apply(float a, float b, float alpha)
     return value<K>(a, alpha);
 }
 
+template <int K, bool BACKWARD>
+static __device__ __forceinline__ float4 apply4(float4 a, float4 b, float alpha)
+{
+    return make_float4(apply<K, BACKWARD>(a.x, b.x, alpha), apply<K, BACKWARD>(a.y, b.y, alpha),
+                       apply<K, BACKWARD>(a.z, b.z, alpha), apply<K, BACKWARD>(a.w, b.w, alpha));
+}
+
 /* Every element is read and written by one thread, reads before writes: out may be a or b. */
 template <int K, bool BACKWARD>
 static __global__ void __launch_bounds__(DLF_BLOCK) elementwise4(operands o)
@@ -94,21 +101,15 @@ static __global__ void __launch_bounds__(DLF_BLOCK) elementwise4(operands o)
     for (int64_t p = blockIdx.y; p < o.members; p += gridDim.y) {
         float *out = o.out.member(p);
         const float *a = o.a.member(p), *b = TWO ? o.b.member(p) : a;
+        const float4 *a4 = reinterpret_cast<const float4 *>(a);
+        const float4 *b4 = reinterpret_cast<const float4 *>(b);
+        float4 *out4 = reinterpret_cast<float4 *>(out);
         for (int64_t i = self; i < vectors; i += 2 * step) {
-            float4 va[2], vb[2];
-            for (int u = 0; u < 2; u++) {
-                if (i + u * step >= vectors) break;
-                va[u] = reinterpret_cast<const float4 *>(a)[i + u * step];
-                vb[u] = TWO ? reinterpret_cast<const float4 *>(b)[i + u * step] : va[u];
-            }
-            for (int u = 0; u < 2; u++) {
-                if (i + u * step >= vectors) break;
-                reinterpret_cast<float4 *>(out)[i + u * step] =
-                    make_float4(apply<K, BACKWARD>(va[u].x, vb[u].x, o.alpha),
-                                apply<K, BACKWARD>(va[u].y, vb[u].y, o.alpha),
-                                apply<K, BACKWARD>(va[u].z, vb[u].z, o.alpha),
-                                apply<K, BACKWARD>(va[u].w, vb[u].w, o.alpha));
-            }
+            const bool second = i + step < vectors; /* all loads go out before the first use */
+            const float4 a_0 = a4[i], a_1 = second ? a4[i + step] : a_0;
+            const float4 b_0 = TWO ? b4[i] : a_0, b_1 = TWO && second ? b4[i + step] : a_1;
+            out4[i] = apply4<K, BACKWARD>(a_0, b_0, o.alpha);
+            if (second) out4[i + step] = apply4<K, BACKWARD>(a_1, b_1, o.alpha);
         }
         const int64_t i = 4 * vectors + self; /* at most three left */
         if (i < o.n) out[i] = apply<K, BACKWARD>(a[i], b[i], o.alpha);
