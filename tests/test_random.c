@@ -73,6 +73,19 @@ static void quantile_is_exact_to_2e_6(void **state)
     assert_true(fabsf(dlf_normal_of_bits(0)) < 6.35f);
 }
 
+/* The draws are part of every stored result: a change of any bit must be meant. */
+static void draws_never_change(void **state)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a over the words */
+    for (uint32_t i = 0; i < 65536; i++) {
+        const float x = dlf_normal_of_bits(i * 65537u);
+        uint32_t word;
+        memcpy(&word, &x, sizeof word);
+        hash = (hash ^ word) * 16777619u;
+    }
+    assert_int_equal(hash, 0xdb52f663u);
+}
+
 /* The draws of a device are those of rng.h, whatever the sizes, members, views and threads. */
 static void compare_normal(int64_t P, int64_t n, int64_t gap, bool named, bool scaled)
 {
@@ -263,6 +276,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers),
         cmocka_unit_test(quantile_is_exact_to_2e_6),
+        cmocka_unit_test(draws_never_change),
         cmocka_unit_test(normal_bits),
         cmocka_unit_test(uniform_bits),
         cmocka_unit_test(same_bits_for_any_threads_and_level),
