@@ -268,6 +268,8 @@ expect 2 plot a/exploding --format gif; complains gif
 expect 2 plot a/exploding --figure nothing; complains nothing
 expect 0 plot a/exploding --format term; [ -s stdout ] || fail "plot --format term draws nothing"
 with LC_ALL=C COLUMNS=60 expect 0 plot a/exploding/result.json --format=term --lang en
+"$dlf" plot a/exploding --format term 2>stderr | head -n 1 >stdout
+if [ "${PIPESTATUS[0]}" != 0 ] || [ -s stderr ]; then fail "dlf plot --format term | head"; fi
 if command -v gnuplot >/dev/null; then
   figure=$(sed -n '/"figures"/,$s/.*"id": "\([a-z0-9_]*\)".*/\1/p' a/exploding/result.json | head -n 1)
   "$dlf" plot a/exploding --figure "$figure" --format svg --lang en --out figures >stdout 2>stderr ||

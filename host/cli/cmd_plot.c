@@ -65,16 +65,32 @@ static dlf_status check_figure(const dlf_result *r, const char *id)
                     *list ? list : "none");
 }
 
-static dlf_status draw_on_terminal(const dlf_result *r, const char *figure, const cli_language *l)
+static dlf_status draw_each(FILE *file, const dlf_result *r, const char *figure,
+                            const cli_language *l)
 {
     for (int i = 0; i < dlf_result_figures(r); i++) {
         const char *id = dlf_result_get_figure(r, i)->id;
         if (figure && strcmp(figure, id) != 0) continue;
-        DLF_TRY(dlf_plot_terminal(r, id, l->say_zh ? "zh" : "en", stdout, cli_columns(stdout),
+        DLF_TRY(dlf_plot_terminal(r, id, l->say_zh ? "zh" : "en", file, cli_columns(stdout),
                                   !cli_is_utf8()));
-        putchar('\n');
+        fputc('\n', file);
     }
     return DLF_OK;
+}
+
+/* Through memory: a reader that closes the pipe early (`| head`) is no failure of the drawing. */
+static dlf_status draw_on_terminal(const dlf_result *r, const char *figure, const cli_language *l)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    if (!memory) return dlf_fail(DLF_ERR_OOM, "no memory for the drawing");
+    dlf_status status = draw_each(memory, r, figure, l);
+    if (fclose(memory) != 0 && status == DLF_OK)
+        status = dlf_fail(DLF_ERR_OOM, "no memory for the drawing");
+    if (status == DLF_OK) fwrite(text, 1, size, stdout);
+    free(text);
+    return status;
 }
 
 static dlf_status draw_files(const dlf_result *r, const char *dir, unsigned which,
