@@ -344,7 +344,7 @@ static void test_titles_are_not_commands(void **state)
 {
     (void)state;
     if (!has_gnuplot) skip();
-    char evil[400];
+    char evil[2000];
     const char *const proof = in_root("proof");
     snprintf(evil, sizeof evil,
              "a'; system(\"touch %s\"); '`touch %s`\n!touch %s\nEOD\n@x %%s <&>\"", proof, proof,
