@@ -185,6 +185,8 @@ static const struct expectation {
     {"blocks_with_barriers", TSAN, is_reported, "data race"},
     {"missing_fence", TSAN, is_reported, "data race"},
     {"missing_async_wait", ANY, gives_nan, ""},
+    {"wait_for_wrong_group", ANY, gives_nan, ""},
+    {"missing_async_commit", ANY, gives_nan, ""},
     {"uninitialised_shared", ANY, gives_nan, ""},
     {"global_write_past_end", PLAIN | TSAN, aborts_with, "wrote outside an allocation"},
     {"global_write_past_end", ASAN, is_reported, "heap-buffer-overflow"},

@@ -73,10 +73,9 @@ static __device__ unsigned blocks_done;
 static __global__ void blocks_with_barriers(float *p)
 {
     __syncthreads();
-    if (threadIdx.x == 0) p[0] += 1.0f;
+    if (threadIdx.x == blockDim.x - 1) p[0] += 1.0f;
     __syncthreads();
-    __syncwarp();
-    if (threadIdx.x == 1) p[0] += 1.0f;
+    __syncthreads();
 }
 
 static __global__ void missing_fence(float *p)
@@ -99,6 +98,30 @@ static __global__ void missing_async_wait(float *p)
     __syncthreads();
     dlf_cp_async<16>(&s[t * 4], &p[t * 4]);
     dlf_cp_async_commit();
+    __syncthreads();
+    p[t] = s[t];
+}
+
+/* Waits for all groups but one, and reads what the last one brings. */
+static __global__ void wait_for_wrong_group(float *p)
+{
+    DLF_SHARED(float, s, [256]);
+    const int t = threadIdx.x;
+    dlf_cp_async<16>(&s[t * 4], &p[t * 4]);
+    dlf_cp_async_commit();
+    dlf_cp_async<16>(&s[128 + t * 4], &p[128 + t * 4]);
+    dlf_cp_async_commit();
+    dlf_cp_async_wait<1>();
+    __syncthreads();
+    p[t] = s[t] + s[128 + t];
+}
+
+static __global__ void missing_async_commit(float *p)
+{
+    DLF_SHARED(float, s, [128]);
+    const int t = threadIdx.x;
+    dlf_cp_async<16>(&s[t * 4], &p[t * 4]);
+    dlf_cp_async_wait<0>();
     __syncthreads();
     p[t] = s[t];
 }
@@ -244,6 +267,8 @@ static const struct {
     {"blocks_with_barriers", blocks_with_barriers, 4, 32, 0},
     {"missing_fence", missing_fence, 4, 32, 0},
     {"missing_async_wait", missing_async_wait, 1, 32, 0},
+    {"wait_for_wrong_group", wait_for_wrong_group, 1, 32, 0},
+    {"missing_async_commit", missing_async_commit, 1, 32, 0},
     {"uninitialised_shared", uninitialised_shared, 1, 64, 0},
     {"global_write_past_end", global_write_past_end, N / 64 + 1, 64, 0},
     {"global_read_past_end", global_read_past_end, 1, 32, 0},
