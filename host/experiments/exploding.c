@@ -87,14 +87,15 @@ static dlf_status profile_figure(dlf_run *run, const dlf_arm *arms, int n)
                                           .hi = "hi",
                                           .label = {labels[i], labels[i]},
                                           .colour = i};
-        figure.series[k++] = (dlf_series){.role = DLF_THEORY,
-                                          .table = "gradients",
-                                          .where = "arm",
-                                          .equals = arms[i].id,
-                                          .x = "layer",
-                                          .y = "theory",
-                                          .label = {"χ₁ᴸ⁻ˡ", "χ₁ᴸ⁻ˡ"},
-                                          .colour = i};
+        figure.series[k++] = (dlf_series){
+            .role = DLF_THEORY,
+            .table = "gradients",
+            .where = "arm",
+            .equals = arms[i].id,
+            .x = "layer",
+            .y = "theory",
+            .label = i ? (dlf_text){"", ""} : (dlf_text){"理论 χ₁^(L−l)", "theory χ₁^(L−l)"},
+            .colour = i};
     }
     return dlf_result_figure(dlf_run_result(run), &figure);
 }

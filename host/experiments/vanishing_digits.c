@@ -114,7 +114,7 @@ static dlf_status depth_checks(dlf_run *run, const dlf_digits_outcome *o, int de
     char zh[160], en[200];
     snprintf(zh, sizeof zh, "真实数据、有限宽度：%d 层 sigmoid 网络训练前每层因子仍为 χ₁", depth);
     snprintf(en, sizeof en,
-             "on real data too, a %d-layer sigmoid network has the factor χ₁ per layer before "
+             "on real data too, a sigmoid network of %d layers has the factor χ₁ per layer before "
              "training",
              depth);
     return dlf_result_check(
@@ -139,7 +139,7 @@ static dlf_status accuracy_check(dlf_run *run, const dlf_digits_outcome *o, int 
     const dlf_estimate e = dlf_digits_estimate(o, dlf_run_seeds(run), FIELD(accuracy));
     char zh[160], en[160];
     snprintf(zh, sizeof zh, "%d 层 sigmoid 网络训练后停留在随机水平", depth);
-    snprintf(en, sizeof en, "a %d-layer sigmoid network stays at chance after training", depth);
+    snprintf(en, sizeof en, "a sigmoid network of %d layers stays at chance after training", depth);
     return dlf_result_check(
         dlf_run_result(run),
         (dlf_check){.id = "digits_stuck",

@@ -15,7 +15,7 @@
  */
 
 enum { PHASE_WIDTH = 128, PHASE_DEPTH = 20, PHASE_BATCH = 4 };
-#define W2_FIRST 0.25
+#define W2_FIRST 0.75
 #define W2_STEP  0.25
 #define B2_STEP  0.05
 
@@ -32,8 +32,10 @@ static dlf_status edge_table(dlf_run *run, dlf_activation f, int rows)
     DLF_TRY(dlf_result_table(
         dlf_run_result(run), "edge", (dlf_text){"χ₁ = 1 的等值线", "the contour χ₁ = 1"},
         (const dlf_column[]){{"sigma_w2", "1"}, {"sigma_b2", "1"}, {NULL, NULL}}, &edge));
-    for (int i = 0; i <= 2 * (rows - 1); i++) {
-        const double b2 = 0.5 * B2_STEP * i;
+    enum { POINTS = 40 };
+    const double top = B2_STEP * (rows - 0.5); /* upper rim of the last row of cells */
+    for (int i = 0; i <= POINTS; i++) {
+        const double b2 = top * i * i / (POINTS * POINTS); /* dense where the curve is flat */
         const double w2 = dlf_meanfield_edge(f, b2);
         if (isfinite(w2) && w2 <= W2_FIRST + W2_STEP * 16)
             DLF_TRY(dlf_table_row(edge, DLF_NUM(w2), DLF_NUM(b2)));
