@@ -71,6 +71,16 @@ static dlf_result *sample(bool complete, const char *questions)
                                        .has_verdict = true,
                                        .verdict = DLF_DEFINITIONAL,
                                        .source = "s"}));
+    OK(dlf_result_check(r, (dlf_check){.id = "near_one",
+                                       .claim = TEXT("近一", "Near one"),
+                                       .measured = 1.002,
+                                       .lo = 0.996,
+                                       .hi = 1.008,
+                                       .n = 8,
+                                       .expected = 1,
+                                       .tolerance = 0.02,
+                                       .relative = true,
+                                       .source = "s"}));
     OK(dlf_result_fact(r, "decades", -12.3456, "decade"));
     OK(dlf_result_parameter(r, "depth", 50));
     OK(dlf_result_parameter_text(r, "activation", "tanh"));
@@ -105,7 +115,7 @@ static void test_placeholders(void **state)
         {"{{check:rate}}", "0.0557 (0.0552…0.0561)"},
         {"{{check:rate|%.4f}}.", "0.0557 (0.0552…0.0561)."},
         {"{{check:rate.measured|%.2e}}", "5.57×10⁻²"},
-        {"{{check:rate.expected}}", "0.056"},
+        {"{{check:rate.expected}} {{check:near_one}}", "0.0560 1.002 (0.996…1.008)"},
         {"{{check:rate.ci}} {{check:rate.n}}", "0.0552…0.0561 16"},
         {"{{check:rate.source}}", "eq. 5, p &lt; 1"},
         {"`{{check:rate.source}}`", "`eq. 5, p < 1`"},
@@ -142,14 +152,16 @@ static void test_table_of_checks(void **state)
 {
     (void)state;
     dlf_result *r = sample(true, "Q7");
-    expect(r, "en", "{{checks}}\n",
-           "| Claim | Measured (95 % interval) | Expected | Verdict | Source |\n"
-           "|---|---|---|---|---|\n"
-           "| Growth \\| rate | 0.0557 (0.0552…0.0561) | 0.056 | supported | eq. 5, p &lt; 1 |\n"
-           "| Identity | −2.5×10⁻⁷ | ≤ −1 | refuted | s |\n"
-           "| It diverges | −∞ | NaN or ∞ | supported | s |\n"
-           "| Few | NaN | ≥ 2 | undecided | s |\n"
-           "| By definition | — | — | definitional | s |\n");
+    expect(
+        r, "en", "{{checks}}\n",
+        "| Claim | Measured (95 % interval) | Expected | Verdict | Source |\n"
+        "|---|---|---|---|---|\n"
+        "| Growth \\| rate | 0.0557 (0.0552…0.0561) | 0.0560 ± 1 | supported | eq. 5, p &lt; 1 |\n"
+        "| Identity | −2.5×10⁻⁷ | ≤ −1 | refuted | s |\n"
+        "| It diverges | −∞ | NaN or ∞ | supported | s |\n"
+        "| Few | NaN | ≥ 2 | undecided | s |\n"
+        "| By definition | — | — | definitional | s |\n"
+        "| Near one | 1.002 (0.996…1.008) | 1.000 ± 2 % | supported | s |\n");
     dlf_result_free(r);
 }
 

@@ -16,10 +16,11 @@
  *   {{checks}}              a Markdown table of all checks
  *
  * Behind a placeholder of a number |FORMAT, a printf conversion %[flags][width][.digits]{e,f,g}:
- * {{fact:ID|%.2f}}. The default is %.3g, counts are printed whole. NaN prints as NaN, infinities as
- * ∞ and −∞, negative numbers with U+2212; e notation becomes ×10^k in superscript (×10⁻³). A
- * missing id is an error naming template, line and placeholder, unless the run was interrupted
- * (manifest.complete is false): then it prints —. */
+ * {{fact:ID|%.2f}}. Without one, a check with an interval shows as many decimals as its interval
+ * supports, everything else %.3g, and whole numbers below a million are printed whole. NaN prints
+ * as NaN, infinities as ∞ and −∞, negative numbers with U+2212; e notation becomes ×10^k in
+ * superscript (×10⁻³). A missing id is an error naming template, line and placeholder, unless the
+ * run was interrupted (manifest.complete is false): then it prints —. */
 #ifndef DLF_ANSWER_H
 #define DLF_ANSWER_H
 #include <stddef.h>

@@ -117,16 +117,28 @@ static void put_number(dlf_buffer *out, double x, const char *format)
     }
 }
 
+static bool has_interval(const dlf_check *c)
+{
+    return !(isnan(c->lo) && isnan(c->hi));
+}
+
+/* As many decimals as the interval supports: 1.002 (0.996…1.008), never 1 (0.996…1.01). A check
+ * without an interval, or with numbers far from one, keeps three digits. */
+static const char *digits_of(const dlf_check *c, const char *asked, char format[ANSWER_FORMAT])
+{
+    const double half = (c->hi - c->lo) / 2, size = fmax(fabs(c->measured), fabs(c->expected));
+    if (asked[0] || !(half > 0) || !isfinite(half) || !(size >= 1e-3 && size < 1e5)) return asked;
+    const int decimals = (int)ceil(-log10(half));
+    if (decimals > 8) return asked;
+    snprintf(format, ANSWER_FORMAT, "%%.%df", decimals < 0 ? 0 : decimals);
+    return format;
+}
+
 static void put_interval(dlf_buffer *out, const dlf_check *c, const char *format)
 {
     put_number(out, c->lo, format);
     dlf_buffer_puts(out, "…");
     put_number(out, c->hi, format);
-}
-
-static bool has_interval(const dlf_check *c)
-{
-    return !(isnan(c->lo) && isnan(c->hi));
 }
 
 static void put_measured(dlf_buffer *out, const dlf_check *c, const char *format)
@@ -189,8 +201,10 @@ static const char *check_value(dlf_buffer *out, const dlf_result *r, const answe
 {
     const dlf_check *c = dlf_result_find_check(r, p->name);
     const char *part = p->part, *f = p->format;
+    char format[ANSWER_FORMAT];
     *missing = !c;
     if (!c) return "no such check in this result";
+    if (strcmp(part, "n")) f = digits_of(c, f, format);
     if (!part[0])
         put_measured(out, c, f);
     else if (!strcmp(part, "measured"))
@@ -326,16 +340,29 @@ static const char *manifest_value(dlf_buffer *out, const dlf_result *r, const an
     return "no such member of the manifest";
 }
 
+/* The bound that the measurement was held against, tolerance included. */
 static void put_expected(dlf_buffer *out, const dlf_check *c, bool zh)
 {
-    static const char *const sign[] = {"", "≤ ", "≥ "};
+    char format[ANSWER_FORMAT];
+    const double margin = c->relative ? c->tolerance * fabs(c->expected) : c->tolerance;
     if (c->verdict == DLF_DEFINITIONAL) {
         dlf_buffer_puts(out, "—");
     } else if (c->relation == DLF_NOT_FINITE) {
         dlf_buffer_puts(out, zh ? "NaN 或 ∞" : "NaN or ∞");
     } else {
-        dlf_buffer_puts(out, sign[c->relation]);
-        put_number(out, c->expected, "");
+        const char *digits = digits_of(c, "", format);
+        const char *sign = c->relation == DLF_AT_MOST    ? "≤ "
+                           : c->relation == DLF_AT_LEAST ? "≥ "
+                                                         : "";
+        const double edge = c->relation == DLF_AT_MOST    ? margin
+                            : c->relation == DLF_AT_LEAST ? -margin
+                                                          : 0;
+        dlf_buffer_puts(out, sign);
+        put_number(out, c->expected + edge, digits);
+        if (c->relation != DLF_EQUAL) return;
+        dlf_buffer_puts(out, " ± ");
+        put_number(out, c->relative ? 100 * c->tolerance : margin, "%.2g");
+        if (c->relative) dlf_buffer_puts(out, " %");
     }
 }
 
@@ -346,6 +373,7 @@ static void checks_value(dlf_buffer *out, const dlf_result *r, bool zh)
                        : "| Claim | Measured (95 % interval) | Expected | Verdict | Source |\n"
                          "|---|---|---|---|---|");
     for (int i = 0; i < dlf_result_checks(r); i++) {
+        char format[ANSWER_FORMAT];
         const dlf_check *c = dlf_result_get_check(r, i);
         dlf_buffer_puts(out, "\n| ");
         put_text(out, pick(c->claim, zh), false);
@@ -353,7 +381,7 @@ static void checks_value(dlf_buffer *out, const dlf_result *r, bool zh)
         if (c->verdict == DLF_DEFINITIONAL)
             dlf_buffer_puts(out, "—");
         else
-            put_measured(out, c, "");
+            put_measured(out, c, digits_of(c, "", format));
         dlf_buffer_puts(out, " | ");
         put_expected(out, c, zh);
         dlf_buffer_printf(out, " | %s | ", verdict_text(c->verdict, zh));

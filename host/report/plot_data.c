@@ -179,6 +179,22 @@ static dlf_status add_residual(plot_data *data, const plot_curve *measured,
     return DLF_OK;
 }
 
+/* A control is grey, and so is a theory that belongs to no other curve. */
+static void mark_grey(plot_data *data)
+{
+    for (int i = 0; i < data->n; i++) {
+        plot_curve *c = &data->curve[i];
+        bool of_control = false, of_measured = false;
+        for (int k = 0; k < data->n; k++) {
+            if (data->curve[k].colour != c->colour) continue;
+            of_control |= data->curve[k].role == DLF_CONTROL;
+            of_measured |= data->curve[k].role == DLF_MEASURED;
+        }
+        const bool follows = c->role == DLF_THEORY || c->role == DLF_SEEDS;
+        c->grey = c->role == DLF_CONTROL || (follows && of_control && !of_measured);
+    }
+}
+
 static dlf_status collect_residuals(plot_data *data)
 {
     for (int m = 0; m < data->n; m++) {
@@ -204,6 +220,7 @@ dlf_status plot_data_collect(plot_data *data, const dlf_result *r, const dlf_fig
         status = collect_curve(data, &data->curve[data->n++], r, &f->series[i]);
     for (int i = 0; status == DLF_OK && i < data->n_categories; i++)
         if (!data->category[i]) data->category[i] = data->number_category[i];
+    mark_grey(data);
     if (status == DLF_OK && f->residuals && f->kind == DLF_LINES) status = collect_residuals(data);
     if (status != DLF_OK) plot_data_free(data);
     return status;

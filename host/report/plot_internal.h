@@ -22,6 +22,7 @@ typedef struct plot_curve {
     dlf_role role;
     int colour;
     bool points, interval; /* markers only; lo..hi are there */
+    bool grey;             /* a control, or the theory of one */
     dlf_text label;
     plot_point *p; /* by group, then in the order of the table; other curves by x */
     int n, n_groups;
@@ -162,6 +163,9 @@ int plot_marker_type(const plot_curve *curve);
 void plot_swatch(const plot_frame *frame, double x, double y, const plot_curve *curve,
                  bool over_image);
 enum { PLOT_SWATCH = 26 };
+/* Curve `i` as its key shows it: theories of one name have one entry (the first; n == 0 in the
+ * others), in grey. */
+plot_curve plot_key_curve(const plot_data *data, int i);
 /* A key as rows of entries; with draw == false only its height. */
 double plot_key_rows(const plot_frame *frame, double top, bool over_image, bool draw);
 

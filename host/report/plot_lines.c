@@ -7,11 +7,12 @@
 
 #include "report/plot_internal.h"
 
-enum { KEY = 12, KEY_LINE = 15, KEY_GAP = 5, DIRECT_LABELS = 6, WIDE_ENOUGH = 560 };
+enum { KEY = 12, KEY_LINE = 15, KEY_GAP = 5, DIRECT_LABELS = 7, WIDE_ENOUGH = 560 };
 
 /* One name beside the panel. */
 typedef struct key_entry {
-    const plot_curve *curve;
+    plot_curve curve;
+    int series;
     char line[3][PLOT_LINE];
     int n_lines;
     double target, y, height; /* of its middle: wanted, given */
@@ -32,10 +33,11 @@ static int collect_entries(const plot_frame *frame, key_entry *entry, double wid
 {
     int n = 0;
     for (int i = 0; i < frame->data->n; i++) {
-        const plot_curve *c = &frame->data->curve[i];
+        const plot_curve common = plot_key_curve(frame->data, i), *c = &common;
         if (c->role == DLF_SEEDS || c->n == 0) continue;
         key_entry *e = &entry[n];
-        e->curve = c;
+        e->curve = common;
+        e->series = i;
         e->n_lines = plot_wrap(plot_pick(frame, c->label), KEY, width - PLOT_SWATCH, 3, e->line);
         e->height = KEY_LINE * e->n_lines;
         n += e->n_lines > 0;
@@ -60,7 +62,7 @@ static int by_target(const void *a, const void *b)
 {
     const key_entry *p = a, *q = b;
     if (p->target != q->target) return p->target < q->target ? -1 : 1;
-    return p->curve < q->curve ? -1 : 1; /* same end: order of the series */
+    return p->series < q->series ? -1 : 1; /* same end: order of the series */
 }
 
 /* Names move apart until none overlaps, staying as near to their curves as the panel lets them. */
@@ -85,19 +87,19 @@ static void draw_names(const plot_frame *frame, const plot_panel *panel, double 
     const int n = collect_entries(frame, entry, width + 1);
     const bool direct = n <= DIRECT_LABELS;
     for (int i = 0; i < n; i++)
-        entry[i].target = direct ? end_of(panel, entry[i].curve) : panel->top;
+        entry[i].target = direct ? end_of(panel, &entry[i].curve) : panel->top;
     if (direct) qsort(entry, (size_t)n, sizeof *entry, by_target);
     spread(entry, n, panel->top - 6, bottom);
     const double x = panel->right + 16;
     for (int i = 0; i < n; i++) {
         const key_entry *e = &entry[i];
-        const char *colour = plot_text_colour(e->curve, false);
+        const char *colour = plot_text_colour(&e->curve, false);
         const double first = e->y - e->height / 2 + KEY_LINE / 2.0;
         char style[64];
         snprintf(style, sizeof style, "lw 0.6 lc rgb '%s'", colour);
         if (direct && fabs(first - e->target) > 3)
             plot_line(frame, panel->right + 2, e->target, x - 3, first, style);
-        plot_swatch(frame, x, first, e->curve, false);
+        plot_swatch(frame, x, first, &e->curve, false);
         for (int k = 0; k < e->n_lines; k++)
             plot_label(frame, x + PLOT_SWATCH, first + KEY_LINE * k, e->line[k],
                        (plot_style){KEY, PLOT_LEFT, false, false, colour});

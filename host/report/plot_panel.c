@@ -21,10 +21,14 @@ static const char *const dark_colours[N_COLOURS] = {"#00436b", "#8a3d00", "#0061
 /* Circle, triangle, square, diamond, triangle down, pentagon: filled, and open for the control. */
 static const int markers[N_MARKERS] = {7, 9, 5, 13, 11, 15};
 
+/* Several controls in one figure differ in lightness, as they do in their markers. */
+enum { N_GREYS = 4 };
+static const char *const greys[N_GREYS] = {"#7a7a7a", "#a6a6a6", "#5a5a5a", "#c4c4c4"};
+
 const char *plot_colour(const plot_curve *c, bool over_image)
 {
     if (over_image) return "#000000";
-    if (c->role == DLF_CONTROL) return "#7a7a7a";
+    if (c->grey) return c->role == DLF_THEORY ? "#3a3a3a" : greys[c->colour % N_GREYS];
     if (c->role == DLF_REFERENCE) return "#4d4d4d";
     return (c->role == DLF_THEORY ? dark_colours : colours)[c->colour % N_COLOURS];
 }
@@ -32,7 +36,7 @@ const char *plot_colour(const plot_curve *c, bool over_image)
 const char *plot_text_colour(const plot_curve *c, bool over_image)
 {
     if (over_image) return "#1a1a1a";
-    if (c->role == DLF_CONTROL || c->role == DLF_REFERENCE) return "#4d4d4d";
+    if (c->grey || c->role == DLF_REFERENCE) return "#4d4d4d";
     return dark_colours[c->colour % N_COLOURS];
 }
 
@@ -359,13 +363,25 @@ void plot_swatch(const plot_frame *frame, double x, double y, const plot_curve *
                     plot_colour(c, over_image));
 }
 
+plot_curve plot_key_curve(const plot_data *data, int i)
+{
+    plot_curve c = data->curve[i];
+    for (int k = 0; k < data->n && c.role == DLF_THEORY && c.label.en; k++) {
+        const plot_curve *other = &data->curve[k];
+        if (k == i || other->role != DLF_THEORY || strcmp(other->label.en, c.label.en)) continue;
+        if (k < i) c.n = 0; /* named already */
+        c.grey = true;
+    }
+    return c;
+}
+
 double plot_key_rows(const plot_frame *frame, double top, bool over_image, bool draw)
 {
     const double left = 14, right = frame->width - 14, row = 18;
     double x = left, y = top + row / 2;
     bool any = false;
     for (int i = over_image ? 1 : 0; i < frame->data->n; i++) {
-        const plot_curve *c = &frame->data->curve[i];
+        const plot_curve common = plot_key_curve(frame->data, i), *c = &common;
         char lines[1][PLOT_LINE];
         if (c->role == DLF_SEEDS || c->n == 0) continue;
         if (!plot_wrap(plot_pick(frame, c->label), KEY, right - left - PLOT_SWATCH, 1, lines))
