@@ -4,7 +4,8 @@
 #ifndef DLF_SIMT_H
 #define DLF_SIMT_H
 
-/* clang-format off: tables of one-line definitions */
+/* Mostly one-line definitions, which are easier to read as a table. */
+/* clang-format off */
 
 #if defined(__CUDACC__)
 #error "simt.h is for the CPU test bed; under nvcc include only launch.cuh"

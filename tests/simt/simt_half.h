@@ -5,7 +5,8 @@
 #ifndef DLF_SIMT_HALF_H
 #define DLF_SIMT_HALF_H
 
-/* clang-format off: tables of one-line definitions */
+/* Mostly one-line definitions, which are easier to read as a table. */
+/* clang-format off */
 
 #include "simt_math.h"
 #include <cuda_bf16.h>

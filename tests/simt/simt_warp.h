@@ -3,7 +3,8 @@
 #ifndef DLF_SIMT_WARP_H
 #define DLF_SIMT_WARP_H
 
-/* clang-format off: tables of one-line definitions */
+/* Mostly one-line definitions, which are easier to read as a table. */
+/* clang-format off */
 
 #include "simt_core.h"
 
