@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # cli.sh DLF SOURCE -- the program as a user meets it: good, bad and hostile command lines.
 set -u
-dlf=$(realpath "$1")
+dlf=$(realpath -e "$1") || exit 1
 unset DLF_CPU_LEVEL DLF_BLAS LC_ALL LC_MESSAGES NO_COLOR
 export LANG=C.UTF-8
 work=$(mktemp -d)
@@ -247,7 +247,12 @@ set -m
   --set steps=100000 >stdout 2>stderr &
 pid=$!
 set +m
-sleep 2
+# Its directory is made after the handler is in place.
+for _ in {1..300}; do
+  [ -e ctrl/exploding ] && break
+  sleep 0.1
+done
+sleep 1
 kill -INT $pid
 wait $pid
 code=$?

@@ -85,7 +85,6 @@ static void check_driver(doctor *d, bool built_with_cuda)
                        : nothing,
                    "supports CUDA %d.%d", version / 1000, version % 1000 / 10);
     }
-    dlclose(library);
 }
 
 /* The first of `names` that the loader finds, in its own path or in the usual toolkit place. */
@@ -96,9 +95,7 @@ static bool find_library(const char *const *names, char *found, size_t size)
         for (int i = 0; names[i]; i++) {
             snprintf(found, size, "%s%s", directories[dir], names[i]);
             void *library = dlopen(found, RTLD_LAZY | RTLD_LOCAL);
-            if (!library) continue;
-            dlclose(library);
-            return true;
+            if (library) return true; /* never closed: CUDA libraries do not clean up */
         }
     }
     return false;
