@@ -174,6 +174,20 @@ static int count_lost(const plot_frame *frame)
     return lost;
 }
 
+/* The seeds of an arm tell more than its centre, which is NaN as soon as one of them is. */
+static bool seeds_say_it(const plot_frame *frame, int curve)
+{
+    const plot_scale y = {.log = frame->figure->y.log};
+    const plot_curve *c = &frame->data->curve[curve];
+    for (int i = 0; i < frame->data->n; i++) {
+        const plot_curve *seeds = &frame->data->curve[i];
+        if (i != curve && seeds->role == DLF_SEEDS && seeds->colour == c->colour &&
+            c->role != DLF_SEEDS && count_groups_off_axis(seeds, &y) > 0)
+            return true;
+    }
+    return false;
+}
+
 static int remarks(const plot_frame *frame, char lines[REMARKS][PLOT_LINE])
 {
     int n = 0;
@@ -185,6 +199,7 @@ static int remarks(const plot_frame *frame, char lines[REMARKS][PLOT_LINE])
                  lost);
     for (int i = 0; i < frame->data->n && n < REMARKS; i++) {
         if (frame->figure->kind == DLF_HEATMAP && i == 0) continue; /* grey cells, see its key */
+        if (seeds_say_it(frame, i)) continue;
         n += remark(frame, &frame->data->curve[i], lines[n], PLOT_LINE);
     }
     return n;

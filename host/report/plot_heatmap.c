@@ -106,11 +106,13 @@ static void draw_colour_bar(const plot_frame *frame, const plot_panel *panel, co
             panel->bottom - plot_scale_unit(z, tick->at) * (panel->bottom - panel->top);
         plot_line(frame, x + BAR, y, x + BAR + (tick->minor ? 2 : 4), y, "lw 0.8 lc rgb '#555555'");
         if (tick->minor) continue;
+        char text[64];
+        plot_tick_text(frame, tick, text, sizeof text);
         dlf_buffer_printf(b,
                           "set label '%s' at screen %.6f,screen %.6f left enhanced font '%s,%d' "
                           "tc rgb '%s' front\n",
-                          tick->text, (x + BAR + 7) / frame->width, 1 - y / frame->height,
-                          frame->font, TICK, style.colour);
+                          text, (x + BAR + 7) / frame->width, 1 - y / frame->height, frame->font,
+                          TICK, style.colour);
     }
 }
 

@@ -147,6 +147,7 @@ double plot_panel_x(const plot_panel *panel, double axis_value);
 double plot_panel_y(const plot_panel *panel, double axis_value);
 /* Space to the left of the axes for tick labels (and rails' names) and the axis label. */
 double plot_left_margin(const plot_frame *frame, const plot_panel *panel, bool has_label);
+void plot_tick_text(const plot_frame *frame, const plot_tick *tick, char *text, size_t size);
 void plot_axes(const plot_frame *frame, const plot_panel *panel, const char *x_label,
                const char *y_label);
 /* Draw curves in a panel: datablocks, rails, then one plot command. */

@@ -7,7 +7,14 @@
 
 #include "report/plot_internal.h"
 
-enum { KEY = 12, KEY_LINE = 15, KEY_GAP = 5, DIRECT_LABELS = 7, WIDE_ENOUGH = 560 };
+enum {
+    KEY = 12,
+    KEY_LINE = 15,
+    KEY_GAP = 5,
+    DIRECT_LABELS = 7,
+    FARTHEST_LABEL = 44,
+    WIDE_ENOUGH = 560
+};
 
 /* One name beside the panel. */
 typedef struct key_entry {
@@ -80,16 +87,47 @@ static void spread(key_entry *entry, int n, double top, double bottom)
     }
 }
 
+/* Height at which a curve enters the panel. */
+static double start_of(const plot_panel *panel, const plot_curve *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        const double y = plot_axis_value(&panel->y, c->p[i].y, NULL);
+        if (!isnan(y)) return plot_panel_y(panel, y);
+    }
+    return panel->top;
+}
+
+static double worst_displacement(const key_entry *entry, int n)
+{
+    double worst = 0;
+    for (int i = 0; i < n; i++) worst = fmax(worst, fabs(entry[i].y - entry[i].target));
+    return worst;
+}
+
+/* Places the names; returns whether they stand at the ends of their curves. Curves that all meet at
+ * the right cannot be named there: they get a list in the order in which they enter. */
+static bool place_names(key_entry *entry, int n, const plot_panel *panel, double bottom)
+{
+    const double top = panel->top - 6;
+    if (n <= DIRECT_LABELS) {
+        for (int i = 0; i < n; i++) entry[i].target = end_of(panel, &entry[i].curve);
+        qsort(entry, (size_t)n, sizeof *entry, by_target);
+        spread(entry, n, top, bottom);
+        if (worst_displacement(entry, n) <= FARTHEST_LABEL) return true;
+        for (int i = 0; i < n; i++) entry[i].target = start_of(panel, &entry[i].curve);
+        qsort(entry, (size_t)n, sizeof *entry, by_target);
+    }
+    for (int i = 0; i < n; i++) entry[i].target = panel->top;
+    spread(entry, n, top, bottom);
+    return false;
+}
+
 static void draw_names(const plot_frame *frame, const plot_panel *panel, double width,
                        double bottom)
 {
     key_entry entry[DLF_FIGURE_SERIES_MAX];
     const int n = collect_entries(frame, entry, width + 1);
-    const bool direct = n <= DIRECT_LABELS;
-    for (int i = 0; i < n; i++)
-        entry[i].target = direct ? end_of(panel, &entry[i].curve) : panel->top;
-    if (direct) qsort(entry, (size_t)n, sizeof *entry, by_target);
-    spread(entry, n, panel->top - 6, bottom);
+    const bool direct = place_names(entry, n, panel, bottom);
     const double x = panel->right + 16;
     for (int i = 0; i < n; i++) {
         const key_entry *e = &entry[i];

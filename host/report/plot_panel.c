@@ -21,13 +21,19 @@ static const char *const dark_colours[N_COLOURS] = {"#00436b", "#8a3d00", "#0061
 /* Circle, triangle, square, diamond, triangle down, pentagon: filled, and open for the control. */
 static const int markers[N_MARKERS] = {7, 9, 5, 13, 11, 15};
 
+/* Over an image, cased in white: told apart on every colour below, and dark enough for print. */
+enum { N_IMAGE_COLOURS = 4 };
+static const char *const image_colours[N_IMAGE_COLOURS] = {"#000000", "#c2185b", "#5d3a9b",
+                                                           "#8a3d00"};
+
 /* Several controls in one figure differ in lightness, as they do in their markers. */
 enum { N_GREYS = 4 };
 static const char *const greys[N_GREYS] = {"#7a7a7a", "#a6a6a6", "#5a5a5a", "#c4c4c4"};
 
 const char *plot_colour(const plot_curve *c, bool over_image)
 {
-    if (over_image) return "#000000";
+    if (over_image)
+        return c->role == DLF_MEASURED ? image_colours[c->colour % N_IMAGE_COLOURS] : "#000000";
     if (c->grey) return c->role == DLF_THEORY ? "#3a3a3a" : greys[c->colour % N_GREYS];
     if (c->role == DLF_REFERENCE) return "#4d4d4d";
     return (c->role == DLF_THEORY ? dark_colours : colours)[c->colour % N_COLOURS];
@@ -35,7 +41,7 @@ const char *plot_colour(const plot_curve *c, bool over_image)
 
 const char *plot_text_colour(const plot_curve *c, bool over_image)
 {
-    if (over_image) return "#1a1a1a";
+    if (over_image) return plot_colour(c, true);
     if (c->grey || c->role == DLF_REFERENCE) return "#4d4d4d";
     return dark_colours[c->colour % N_COLOURS];
 }
@@ -125,6 +131,15 @@ double plot_left_margin(const plot_frame *frame, const plot_panel *p, bool has_l
     return 14 + (has_label ? AXIS + 8 : 0) + width + 10;
 }
 
+/* With the minus sign of typography, if the font has it. */
+void plot_tick_text(const plot_frame *frame, const plot_tick *tick, char *text, size_t size)
+{
+    const char *minus = frame->ascii_minus ? "-" : "−";
+    text[0] = 0;
+    for (const char *p = tick->text; *p; p++)
+        strncat(text, *p == '-' ? minus : (char[]){*p, 0}, size - strlen(text) - 1);
+}
+
 static void ticks(const plot_frame *frame, const plot_scale *s, const char *axis, bool labels)
 {
     dlf_buffer *b = frame->script;
@@ -138,9 +153,7 @@ static void ticks(const plot_frame *frame, const plot_scale *s, const char *axis
                       axis, frame->font, TICK, axis[0] == 'x' ? "0,0.45" : "0.4,0");
     for (int i = 0; i < s->n_ticks; i++) {
         char text[64] = "";
-        const char *minus = frame->ascii_minus ? "-" : "−";
-        for (const char *p = labels ? s->tick[i].text : ""; *p; p++)
-            strncat(text, *p == '-' ? minus : (char[]){*p, 0}, sizeof text - strlen(text) - 1);
+        if (labels) plot_tick_text(frame, &s->tick[i], text, sizeof text);
         dlf_buffer_printf(b, "%s'%s' %.12g%s", i ? ", " : "", text, s->tick[i].at,
                           s->tick[i].minor ? " 1" : "");
     }
