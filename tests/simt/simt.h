@@ -49,9 +49,9 @@
 #define __shared__ static_assert(false, "declare shared memory with DLF_SHARED or DLF_DYN_SHARED");
 
 #define threadIdx (::simt::self->index)
-#define blockIdx  (::simt::block.index)
-#define blockDim  (::simt::block.dim)
-#define gridDim   (::simt::block.grid)
+#define blockIdx  (::simt::block->index)
+#define blockDim  (::simt::block->dim)
+#define gridDim   (::simt::block->grid)
 static constexpr int warpSize = 32; /* not a macro: cudaDeviceProp has a member of this name */
 
 /* Macros only because of __COUNTER__: it tells two barriers on the same line apart. */

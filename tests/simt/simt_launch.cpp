@@ -33,7 +33,7 @@ static void print_kernel_name()
 
 void report_header(Site site, const char *what)
 {
-    const Block &b = block;
+    const Block &b = *block; /* nothing fails before the first block */
     fprintf(stderr, "simt: %s in kernel ", what);
     print_kernel_name();
     fprintf(stderr, "\n  block (%u,%u,%u) of (%u,%u,%u)", b.index.x, b.index.y, b.index.z, b.grid.x,

@@ -128,6 +128,7 @@ struct Scheduler {
     /* the block */
     std::vector<Thread> threads;
     std::vector<Warp> warps;
+    Block block;
     std::vector<unsigned> order; /* in which fresh threads start */
     unsigned count = 0, next_fresh = 0, alive = 0;
     std::vector<Thread *> ready; /* those whose wait is over */
@@ -165,7 +166,7 @@ struct Scheduler {
 
     uint32_t random();
 };
-extern thread_local Scheduler *sched;
+extern __thread Scheduler *sched;
 
 extern unsigned g_seed;
 extern const char *g_kernel; /* for reports */

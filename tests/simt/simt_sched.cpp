@@ -10,9 +10,9 @@
 namespace simt
 {
 
-thread_local Thread *self __attribute__((tls_model("initial-exec")));
-thread_local Block block __attribute__((tls_model("initial-exec")));
-thread_local Scheduler *sched;
+__thread Thread *self __attribute__((tls_model("initial-exec")));
+__thread const Block *block __attribute__((tls_model("initial-exec")));
+__thread Scheduler *sched;
 
 uint32_t Scheduler::random()
 {
@@ -276,7 +276,7 @@ static void number_threads(dim3 dim)
 {
     Scheduler &s = *sched;
     const unsigned n = dim.x * dim.y * dim.z;
-    if (s.count == n && block.dim.x == dim.x && block.dim.y == dim.y) return;
+    if (s.count == n && s.block.dim.x == dim.x && s.block.dim.y == dim.y) return;
     s.count = n;
     s.threads.resize(n);
     s.order.resize(n);
@@ -296,10 +296,12 @@ void run_block(const LaunchConfig &config, unsigned long long id)
     Scheduler &s = *sched;
     const dim3 grid = config.grid;
     number_threads(config.block);
-    block.grid = grid;
-    block.dim = config.block;
-    block.index = {static_cast<unsigned>(id % grid.x), static_cast<unsigned>(id / grid.x % grid.y),
-                   static_cast<unsigned>(id / grid.x / grid.y)};
+    s.block.grid = grid;
+    s.block.dim = config.block;
+    s.block.index = {static_cast<unsigned>(id % grid.x),
+                     static_cast<unsigned>(id / grid.x % grid.y),
+                     static_cast<unsigned>(id / grid.x / grid.y)};
+    block = &s.block;
     for (Thread &t : s.threads) t.state = State::fresh;
     for (unsigned i = 0; i < s.warps.size(); i++) {
         const unsigned lanes = s.count - i * 32;
