@@ -46,6 +46,7 @@ static dlf_result *sample(bool complete, const char *questions)
                                        .lo = NAN,
                                        .hi = NAN,
                                        .expected = -1,
+                                       .tolerance = 0.5,
                                        .relation = DLF_AT_MOST,
                                        .source = "s",
                                        .note = "why"}));
@@ -157,7 +158,7 @@ static void test_table_of_checks(void **state)
         "| Claim | Measured (95 % interval) | Expected | Verdict | Source |\n"
         "|---|---|---|---|---|\n"
         "| Growth \\| rate | 0.0557 (0.0552…0.0561) | 0.0560 ± 1 | supported | eq. 5, p &lt; 1 |\n"
-        "| Identity | −2.5×10⁻⁷ | ≤ −1 | refuted | s |\n"
+        "| Identity | −2.5×10⁻⁷ | ≤ −0.5 | refuted | s |\n"
         "| It diverges | −∞ | NaN or ∞ | supported | s |\n"
         "| Few | NaN | ≥ 2 | undecided | s |\n"
         "| By definition | — | — | definitional | s |\n"

@@ -87,41 +87,44 @@ static void add_lines(dlf_result *r)
                              DLF_NUM(k < 2 && x > 17 ? NAN : y * (0.9 + 0.1 * k))));
     }
     OK(dlf_result_figure(
-        r, &(dlf_figure){
-               .id = "lines",
-               .kind = DLF_LINES,
-               .residuals = true,
-               .title =
-                   TEXT("梯度每层缩小到约三成，二十层之后无法学习", "Gradients shrink to a third"),
-               .subtitle = TEXT("多层感知机，三个种子", "MLP, three seeds"),
-               .x = {TEXT("层", "layer"), false},
-               .y = {TEXT("梯度范数之比", "gradient norm ratio"), true},
-               .series = {
-                   {.role = DLF_SEEDS, .table = "s", .x = "x", .y = "y", .by = "seed"},
-                   {.role = DLF_MEASURED,
-                    .table = "m",
-                    .where = "arm",
-                    .equals = "sigmoid",
-                    .x = "x",
-                    .y = "y",
-                    .lo = "lo",
-                    .hi = "hi",
-                    .label = TEXT("实测", "measured")},
-                   {.role = DLF_THEORY,
-                    .table = "t",
-                    .x = "x",
-                    .y = "y",
-                    .label = TEXT("理论", "theory")},
-                   {.role = DLF_CONTROL,
-                    .table = "m",
-                    .where = "arm",
-                    .equals = "relu",
-                    .x = "x",
-                    .y = "y",
-                    .lo = "lo",
-                    .hi = "hi",
-                    .colour = 1,
-                    .label = TEXT("对照", "control: a label long enough to need two lines")}}}));
+        r,
+        &(dlf_figure){
+            .id = "lines",
+            .kind = DLF_LINES,
+            .residuals = true,
+            .title =
+                TEXT("梯度每层缩小到约三成，二十层之后无法学习", "Gradients shrink to a third"),
+            .subtitle = TEXT("多层感知机，三个种子", "MLP, three seeds"),
+            .x = {TEXT("层", "layer"), false},
+            .y = {TEXT("梯度范数之比", "gradient norm ratio"), true},
+            .series = {
+                {.role = DLF_SEEDS, .table = "s", .x = "x", .y = "y", .by = "seed"},
+                {.role = DLF_MEASURED,
+                 .table = "m",
+                 .where = "arm",
+                 .equals = "sigmoid",
+                 .x = "x",
+                 .y = "y",
+                 .lo = "lo",
+                 .hi = "hi",
+                 .label = TEXT("实测", "measured")},
+                {.role = DLF_THEORY,
+                 .table = "t",
+                 .x = "x",
+                 .y = "y",
+                 .label = TEXT("理论", "theory")},
+                {.role = DLF_CONTROL,
+                 .table = "m",
+                 .where = "arm",
+                 .equals = "relu",
+                 .x = "x",
+                 .y = "y",
+                 .lo = "lo",
+                 .hi = "hi",
+                 .colour = 1,
+                 .label = TEXT(
+                     "对照",
+                     "control: a label too long for one line beside the axes of any figure")}}}));
 }
 
 static void add_heatmap(dlf_result *r)
@@ -219,6 +222,13 @@ static void contains(const char *text, const char *const *words)
         if (!strstr(text, *words)) fail_msg("'%s' is not in the figure", *words);
 }
 
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (; (text = strstr(text, word)) != NULL; text += strlen(word)) n++;
+    return n;
+}
+
 static void test_svg_says_what_it_should(void **state)
 {
     (void)state;
@@ -242,7 +252,13 @@ static void test_svg_says_what_it_should(void **state)
     contains(heat, (const char *[]){"<image ", "pixelated", "NaN (1)", "critical line", ">factor<",
                                     NULL});
     contains(bars, (const char *[]){">层归一化<", ">NaN<", ">1.5<", "本项目", NULL});
-    free(slurp("svg", "lines.zh.gp", NULL));
+    char *script = slurp("svg", "lines.zh.gp", NULL);
+    /* Marks of the measured curve: in the key, 5 values on rails, 4 of them again as residuals. */
+    assert_int_equal(count(script, "point pt 7 ps 0.8 "), 1 + 5 + 4);
+    assert_int_equal(count(script, "point pt 7 ps 0.45 "), 2 * 3); /* of two seeds, three each */
+    assert_int_equal(count(script, "lw 0.6 lc rgb '#80"), 1);      /* the seeds as thin lines */
+    assert_int_equal(count(script, "with filledcurves"), 2 + 1);   /* bands, and of the residual */
+    free(script);
     free(zh);
     free(en);
     free(heat);
