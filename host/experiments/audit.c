@@ -14,6 +14,8 @@ static dlf_status add_rows(dlf_run *run, const dlf_audit_rule *rules, int n_rule
         dlf_run_result(run), "audit",
         (dlf_text){"每条判据在每个网络中触发的比例", "share of runs in which each criterion fires"},
         (const dlf_column[]){{"rule", NULL},
+                             {"rule_zh", NULL},
+                             {"rule_en", NULL},
                              {"sentence", NULL},
                              {"net", NULL},
                              {"truth", NULL},
@@ -29,7 +31,8 @@ static dlf_status add_rows(dlf_run *run, const dlf_audit_rule *rules, int n_rule
             const double z = 1.96, n = seeds, d = 1 + z * z / n;
             const double mid = (share + z * z / (2 * n)) / d;
             const double half = z / d * sqrt(share * (1 - share) / n + z * z / (4 * n * n));
-            DLF_TRY(dlf_table_row(table, DLF_TXT(rules[r].id), DLF_TXT(rules[r].sentence.en),
+            DLF_TRY(dlf_table_row(table, DLF_TXT(rules[r].id), DLF_TXT(rules[r].name.zh),
+                                  DLF_TXT(rules[r].name.en), DLF_TXT(rules[r].sentence.en),
                                   DLF_TXT(nets[i].id), DLF_TXT(nets[i].sick ? "sick" : "healthy"),
                                   DLF_NUM(share), DLF_NUM(fmax(0.0, mid - half)),
                                   DLF_NUM(fmin(1.0, mid + half))));

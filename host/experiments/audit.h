@@ -7,6 +7,7 @@
 
 typedef struct dlf_audit_rule {
     const char *id;    /* check id: audit_<id>                                              */
+    dlf_text name;     /* two or three words, under the bars                                */
     dlf_text sentence; /* the criterion, as the document states it                          */
     bool (*fires)(const dlf_digits_outcome *o);
     bool ours; /* not from the document: the rule proposed instead                          */

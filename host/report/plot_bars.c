@@ -58,7 +58,8 @@ static double names(const plot_frame *frame, const plot_panel *panel, bool draw)
     int most = 1;
     for (int i = 0; i < n; i++) {
         char lines[3][PLOT_LINE];
-        const int count = plot_wrap(frame->data->category[i], TICK, width, 3, lines);
+        const int count =
+            plot_wrap(plot_pick(frame, frame->data->category_label[i]), TICK, width, 3, lines);
         if (count > most) most = count;
         for (int k = 0; draw && k < count; k++)
             plot_label(frame, plot_panel_x(panel, i), panel->bottom + 13 + 14 * k, lines[k],

@@ -14,8 +14,20 @@ static dlf_status oom(void)
 /* ---- categories of a bar chart ------------------------------------------------------------------
  */
 
-static int category_of(plot_data *data, dlf_cell cell)
+/* Column NAME_zh or NAME_en, which translates the categories of column NAME; else the category. */
+static const char *translated(const dlf_table *t, int row, const char *name, const char *lang,
+                              const char *otherwise)
 {
+    char column[128];
+    snprintf(column, sizeof column, "%.100s_%s", name, lang);
+    const int at = dlf_table_find_column(t, column);
+    const char *text = at < 0 ? NULL : dlf_table_cell(t, row, at).text;
+    return text ? text : otherwise;
+}
+
+static int category_of(plot_data *data, const dlf_table *t, int row, const char *name)
+{
+    const dlf_cell cell = dlf_table_cell(t, row, dlf_table_find_column(t, name));
     char number[24];
     if (!cell.text) snprintf(number, sizeof number, "%g", cell.number);
     const char *text = cell.text ? cell.text : number;
@@ -29,6 +41,11 @@ static int category_of(plot_data *data, dlf_cell cell)
     char(*numbers)[24] = realloc(data->number_category, n * sizeof *numbers);
     if (!numbers) return -1;
     data->number_category = numbers;
+    dlf_text *label = realloc(data->category_label, n * sizeof *label);
+    if (!label) return -1;
+    data->category_label = label;
+    label[n - 1] = (dlf_text){translated(t, row, name, "zh", cell.text),
+                              translated(t, row, name, "en", cell.text)};
     category[n - 1] = cell.text; /* NULL: see number_category, which may still move */
     memcpy(numbers[n - 1], number, cell.text ? 0 : sizeof number);
     return data->n_categories++;
@@ -116,7 +133,7 @@ static dlf_status collect_curve(plot_data *data, plot_curve *c, const dlf_result
                         .z = number_at(t, row, s->z),
                         .by = NAN};
         if (data->figure->kind == DLF_BARS) {
-            const int category = category_of(data, dlf_table_cell(t, row, x));
+            const int category = category_of(data, t, row, s->x);
             ok = category >= 0;
             p.x = category;
         }
@@ -219,7 +236,11 @@ dlf_status plot_data_collect(plot_data *data, const dlf_result *r, const dlf_fig
     for (int i = 0; status == DLF_OK && i < DLF_FIGURE_SERIES_MAX && f->series[i].table; i++)
         status = collect_curve(data, &data->curve[data->n++], r, &f->series[i]);
     for (int i = 0; status == DLF_OK && i < data->n_categories; i++)
-        if (!data->category[i]) data->category[i] = data->number_category[i];
+        if (!data->category[i]) {
+            const char *number = data->number_category[i];
+            data->category[i] = number;
+            data->category_label[i] = (dlf_text){number, number};
+        }
     mark_grey(data);
     if (status == DLF_OK && f->residuals && f->kind == DLF_LINES) status = collect_residuals(data);
     if (status != DLF_OK) plot_data_free(data);
@@ -232,6 +253,7 @@ void plot_data_free(plot_data *data)
     for (int i = 0; i < data->n_residuals; i++) free(data->residual[i].p);
     free(data->category);
     free(data->number_category);
+    free(data->category_label);
     *data = (plot_data){0};
 }
 

@@ -120,7 +120,8 @@ static void remark_tail(const plot_frame *frame, const plot_curve *c, const plot
     const bool zh = frame->zh;
     char where[200];
     if (frame->figure->kind == DLF_BARS)
-        snprintf(where, sizeof where, "%.100s%s", frame->data->category[(int)first],
+        snprintf(where, sizeof where, "%.100s%s",
+                 plot_pick(frame, frame->data->category_label[(int)first]),
                  count > 1 ? (zh ? " 等" : ", ...") : "");
     else
         snprintf(where, sizeof where, zh ? "自 %.4g 起" : "from %.4g on", first);

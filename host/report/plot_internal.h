@@ -36,6 +36,7 @@ typedef struct plot_data {
     int n_residuals;
     const char **category; /* bars: texts of x = 0, 1, ...; owned by the result, except numbers */
     char (*number_category)[24];
+    dlf_text *category_label; /* what stands under the bars */
     int n_categories;
 } plot_data;
 
