@@ -63,7 +63,8 @@ static void add_everything(dlf_result *r)
                                                   .device_detail = "AVX2",
                                                   .threads = 2,
                                                   .mode = "quick",
-                                                  .complete = true}));
+                                                  .complete = true,
+                                                  .customised = true}));
     OK(dlf_result_parameter(r, "depth", 50));
     OK(dlf_result_parameter(r, "sigma_w", 1.05));
     OK(dlf_result_parameter_text(r, "activation", "NaN"));
@@ -305,7 +306,8 @@ static void test_json_round_trip(void **state)
     assert_true(m->seed == UINT64_MAX);
     assert_string_equal(m->command, "dlf run \"Q7\" \\ \t\x01");
     assert_string_equal(m->device, "中文 CPU \xF0\x9F\x98\x80");
-    assert_true(m->complete && m->seeds == 16 && m->threads == 2 && m->seconds == 1.25);
+    assert_true(m->complete && m->customised && m->seeds == 16 && m->threads == 2 &&
+                m->seconds == 1.25);
     assert_string_equal(dlf_result_questions(back), "Q7,Q8");
     assert_true(dlf_result_find_parameter(back, "sigma_w") == 1.05);
     assert_string_equal(dlf_result_find_parameter_text(back, "activation"), "NaN");
@@ -347,6 +349,7 @@ static void test_json_has_every_documented_member(void **state)
         {"manifest.seeds", "i"},
         {"manifest.mode", "s"},
         {"manifest.complete", "b"},
+        {"manifest.customised", "b"},
         {"manifest.started", "s"},
         {"manifest.seconds", "n"},
         {"manifest.build", "s"},

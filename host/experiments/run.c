@@ -271,6 +271,7 @@ static dlf_status record_manifest(const dlf_run *run, const char *started, doubl
         .threads = info->threads,
         .mode = run->options->full ? "full" : "quick",
         .complete = complete,
+        .customised = run->options->n_set > 0,
     };
     return dlf_result_set_manifest(run->result, &m);
 }

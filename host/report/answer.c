@@ -23,6 +23,14 @@ static bool in_span(const char *line, const char *at)
     return inside;
 }
 
+/* An interrupted run has not got to every number, and one with parameters of the user's own has
+ * other networks than the text speaks of. A plain run has them all, or the text is wrong. */
+static bool may_miss(const dlf_result *r)
+{
+    const dlf_manifest *m = dlf_result_manifest(r);
+    return !m->complete || m->customised;
+}
+
 /* Fill the placeholders of one line. */
 static dlf_status fill_line(dlf_buffer *out, const dlf_result *r, bool zh, const char *name,
                             int number, const char *line, bool in_block)
@@ -36,9 +44,9 @@ static dlf_status fill_line(dlf_buffer *out, const dlf_result *r, bool zh, const
         if (!wrong) {
             const size_t before = out->size;
             wrong = answer_value(out, r, &p, zh, in_block || in_span(line, begin), &missing);
-            if (wrong && missing && !dlf_result_manifest(r)->complete) {
+            if (wrong && missing && may_miss(r)) {
                 out->size = before;
-                dlf_buffer_puts(out, "—"); /* the run was interrupted before it got there */
+                dlf_buffer_puts(out, "—");
                 wrong = NULL;
             }
         }

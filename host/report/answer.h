@@ -20,7 +20,8 @@
  * supports, everything else %.3g, and whole numbers below a million are printed whole. NaN prints
  * as NaN, infinities as ∞ and −∞, negative numbers with U+2212; e notation becomes ×10^k in
  * superscript (×10⁻³). A missing id is an error naming template, line and placeholder, unless the
- * run was interrupted (manifest.complete is false): then it prints —. */
+ * run was interrupted or had parameters of the user's own (manifest.complete, .customised): then it
+ * prints —. */
 #ifndef DLF_ANSWER_H
 #define DLF_ANSWER_H
 #include <stddef.h>

@@ -193,6 +193,7 @@ static dlf_status read_manifest(dlf_result *r, const struct at *root, const json
     DLF_TRY(get_int(&at, object, "seeds", &m.seeds));
     DLF_TRY(get_string(&at, object, "mode", &m.mode));
     DLF_TRY(get_bool(&at, object, "complete", &m.complete));
+    DLF_TRY(get_bool(&at, object, "customised", &m.customised));
     DLF_TRY(get_string(&at, object, "started", &m.started));
     DLF_TRY(get_number(&at, object, "seconds", &m.seconds));
     DLF_TRY(get_string(&at, object, "build", &m.build));

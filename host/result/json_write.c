@@ -71,10 +71,10 @@ static json_t *manifest(const dlf_manifest *m)
 {
     json_t *device = json_pack("{s:s, s:s, s:s, s:i}", "backend", m->backend, "name", m->device,
                                "detail", m->device_detail, "threads", m->threads);
-    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:s, s:b, s:s, s:o, s:s, s:o}", "version",
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:s, s:b, s:b, s:s, s:o, s:s, s:o}", "version",
                      m->version, "git", m->git, "command", m->command, "seed",
                      unsigned_number(m->seed), "seeds", m->seeds, "mode", m->mode, "complete",
-                     (int)m->complete, "started", m->started, "seconds", number(m->seconds),
+                     (int)m->complete, "customised", (int)m->customised, "started", m->started, "seconds", number(m->seconds),
                      "build", m->build, "device", device);
 }
 

@@ -184,6 +184,7 @@ typedef struct dlf_manifest {
     int threads;
     const char *mode; /* "quick" or "full" */
     bool complete;    /* false: interrupted, finished parts only */
+    bool customised;  /* the user set a parameter: other networks than the answer texts speak of */
 } dlf_manifest;
 
 DLF_MUST_CHECK dlf_status dlf_result_new(dlf_result **out, const char *experiment,
