@@ -131,22 +131,33 @@ Fiber *fiber_take()
 
 #if defined(SIMT_TSAN)
 /* The detector has room for 8192 contexts. */
-static const size_t contexts_kept_max = 4096;
+static const size_t contexts_max = 4096;
 
-static void destroy_contexts()
+static void *take_context()
 {
-    for (void *context : sched->finished_contexts) __tsan_destroy_fiber(context);
-    sched->finished_contexts.clear();
+    Scheduler &s = *sched;
+    if (s.spare_contexts.empty()) return __tsan_create_fiber(0);
+    void *context = s.spare_contexts.back();
+    s.spare_contexts.pop_back();
+    return context;
+}
+
+static void destroy_all(std::vector<void *> &contexts)
+{
+    for (void *context : contexts) __tsan_destroy_fiber(context);
+    contexts.clear();
 }
 #endif
 
-/* Race detector only: one fresh context per thread of the block, all of them made here, from the
- * host's context. Creating a context orders it after its creator, so that one made by a running
- * fiber would be ordered after that thread, and races between the two would go unseen.
+/* Race detector only: a context of its own for each thread of the grid. They are ordered after what
+ * the host has done so far (here by creation, or by fiber_entered()) and after nothing else. Hence
+ * they are all made from the host's context: one made by a running fiber would be ordered after
+ * that thread, and races between the two would go unseen.
  *
- * Contexts of earlier blocks are kept to the end of the grid. The detector gives the number of a
- * destroyed context to a new one after 16 more, and what is ordered after the new one then counts
- * as ordered after the old one too, which hides races between blocks. */
+ * Contexts are used again for the next grid, which comes after this one anyway, but not for the
+ * next block; nor are they destroyed in between: the detector gives the number of a destroyed
+ * context to a new one after 16 more, and what is ordered after the new one then counts as ordered
+ * after the old one too, which hides races between blocks. */
 void fibers_prepare(unsigned count)
 {
 #if defined(SIMT_TSAN)
@@ -155,7 +166,7 @@ void fibers_prepare(unsigned count)
     free(s.tags); /* the detector forgets what it knows about freed memory */
     s.tags = static_cast<char *>(malloc(2 * (FIRST_WARP_TAG + s.warps.size())));
     if (!s.tags) abort();
-    if (s.finished_contexts.size() + count > contexts_kept_max) destroy_contexts();
+    if (s.used_contexts.size() + count > contexts_max) destroy_all(s.used_contexts);
     std::vector<Fiber *> fresh;
     for (unsigned i = 0; i < count; i++) {
         Fiber *f = fiber_take();
@@ -166,11 +177,12 @@ void fibers_prepare(unsigned count)
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
             prime(f);
         }
-        f->tsan = __tsan_create_fiber(0);
-        s.finished_contexts.push_back(f->tsan); /* which it will be when the next block begins */
+        f->tsan = take_context();
+        s.used_contexts.push_back(f->tsan);
         fresh.push_back(f);
     }
     s.idle.insert(s.idle.end(), fresh.begin(), fresh.end());
+    tsan_release(&s.started);
 #else
     (void)count;
 #endif
@@ -180,8 +192,10 @@ void fibers_prepare(unsigned count)
 void fibers_finish()
 {
 #if defined(SIMT_TSAN)
-    tsan_acquire(&sched->finished); /* not sooner: blocks of one grid are not ordered */
-    destroy_contexts();
+    Scheduler &s = *sched;
+    tsan_acquire(&s.finished); /* not sooner: blocks of one grid are not ordered */
+    s.spare_contexts.insert(s.spare_contexts.end(), s.used_contexts.begin(), s.used_contexts.end());
+    s.used_contexts.clear();
 #endif
 }
 
@@ -206,6 +220,7 @@ void fiber_entered()
 #if defined(SIMT_ASAN)
     asan_arrived(nullptr);
 #endif
+    tsan_acquire(&sched->started);
 }
 
 void fiber_switch(Fiber *to)

@@ -142,8 +142,8 @@ struct Scheduler {
 
     /* race detector: addresses that stand for what orders what, see barrier_tag() */
     char *tags = nullptr;
-    char finished;
-    std::vector<void *> finished_contexts;
+    char started, finished;
+    std::vector<void *> used_contexts, spare_contexts;
 
     /* fibers */
     Fiber host;

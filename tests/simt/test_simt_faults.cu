@@ -69,11 +69,11 @@ static __global__ void order_of_blocks(float *p)
 
 static __device__ unsigned blocks_done;
 
-/* Barriers order the threads of one block, not two blocks. */
+/* Barriers order the threads of one block, not two blocks, nor do the blocks before those two. */
 static __global__ void blocks_with_barriers(float *p)
 {
     __syncthreads();
-    if (threadIdx.x == blockDim.x - 1) p[0] += 1.0f;
+    if (blockIdx.x >= 8 && threadIdx.x == blockDim.x - 1) p[0] += 1.0f;
     __syncthreads();
     __syncthreads();
 }
@@ -264,7 +264,7 @@ static const struct {
     {"plain_accumulation", plain_accumulation, 1, 32, 0},
     {"plain_accumulation_of_blocks", plain_accumulation, 4, 1, 0},
     {"order_of_blocks", order_of_blocks, 9, 1, 0},
-    {"blocks_with_barriers", blocks_with_barriers, 4, 32, 0},
+    {"blocks_with_barriers", blocks_with_barriers, 16, 32, 0},
     {"missing_fence", missing_fence, 4, 32, 0},
     {"missing_async_wait", missing_async_wait, 1, 32, 0},
     {"wait_for_wrong_group", wait_for_wrong_group, 1, 32, 0},
@@ -338,6 +338,9 @@ int test_run_fault(const char *name)
         return 1;
     for (const auto &f : faults) {
         if (strcmp(f.name, name) != 0) continue;
+        /* Of two grids, so that the second one finds stacks, arenas and contexts already used. */
+        DLF_LAUNCH(no_fault, 1, 64, 0, nullptr, p);
+        cudaMemcpy(p, host, sizeof host, cudaMemcpyHostToDevice);
         const cudaError_t err =
             dlf_launch(f.name, f.kernel, dim3(f.grid), dim3(f.block), f.smem, nullptr, p);
         if (err != cudaSuccess) printf("error %s\n", cudaGetErrorName(err));
