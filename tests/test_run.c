@@ -240,6 +240,8 @@ static void cancelling_keeps_what_is_there(void **state)
     assert_string_equal(w.text, "step 1");
     assert_non_null(r);
     assert_false(dlf_result_manifest(r)->complete);
+    assert_string_equal(dlf_result_manifest(r)->version, DLF_VERSION);
+    assert_int_equal(dlf_result_manifest(r)->seeds, 5);
     assert_int_equal(dlf_table_rows(dlf_result_find_table(r, "steps")), 2);
     dlf_result_free(r);
 }

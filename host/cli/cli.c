@@ -3,9 +3,11 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "build_info.h"
 #include "cli/commands.h"
@@ -104,12 +106,19 @@ static dlf_status dispatch(int argc, char **argv)
     return unknown_command(word);
 }
 
+/* Has the reader of our pipe gone? */
+static bool reader_is_gone(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
 /* A reader that has seen enough (`dlf list | head`) is no error; a full disk behind stdout is. */
 static dlf_status flush_stdout(void)
 {
     errno = 0;
     const int failed = fflush(stdout) != 0 || ferror(stdout);
-    if (!failed || errno == EPIPE) return DLF_OK;
+    if (!failed || errno == EPIPE || reader_is_gone()) return DLF_OK;
     return dlf_fail(DLF_ERR_OUTPUT, "standard output cannot be written: %s",
                     errno ? strerror(errno) : "an earlier write failed");
 }

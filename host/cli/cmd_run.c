@@ -31,7 +31,7 @@ typedef struct job {
     dlf_run_options options;
     char *command;
     bool csv_header_due;
-    int failures;          /* experiments that ended in an error              */
+    int runs, failures;    /* so far                                          */
     dlf_status worst;      /* of the failures                                 */
     char message[MESSAGE]; /* the sentence of the worst                      */
 } job;
@@ -51,7 +51,7 @@ static const char *sentence(dlf_status status)
     return *dlf_error_message() ? dlf_error_message() : dlf_status_text(status);
 }
 
-/* Remember a failure; with several experiments also say it now, where it happened. */
+/* Remember a failure; where several runs follow each other also say it now, where it happened. */
 static void note_failure(job *j, dlf_status status)
 {
     j->failures++;
@@ -59,18 +59,20 @@ static void note_failure(job *j, dlf_status status)
         j->worst = status;
         snprintf(j->message, sizeof j->message, "%s", sentence(status));
     }
-    if (j->n_experiments > 1 && status != DLF_ERR_CANCELLED) cli_warn("%s", sentence(status));
+    const bool several = j->n_experiments > 1 || j->sweep;
+    if (several && status != DLF_ERR_CANCELLED) cli_warn("%s", sentence(status));
 }
 
 static dlf_status verdict_of_job(const job *j)
 {
+    if (j->worst == DLF_OK) return DLF_OK;
     if (j->worst == DLF_ERR_CANCELLED)
         return dlf_fail(DLF_ERR_CANCELLED, "interrupted; what is finished is kept in %s",
                         j->out_dir);
-    if (j->failures > 1 || (j->failures && j->n_experiments > 1))
-        return dlf_fail(j->worst, "%d of the runs failed: %s%s", j->failures,
-                        j->failures > 1 ? "first or worst: " : "", j->message);
-    return j->worst == DLF_OK ? DLF_OK : dlf_fail(j->worst, "%s", j->message);
+    if (j->runs > 1)
+        return dlf_fail(j->worst, "%d of %d runs failed; the worst: %s", j->failures, j->runs,
+                        j->message);
+    return dlf_fail(j->worst, "%s", j->message);
 }
 
 /* ---- one run ------------------------------------------------------------------------------------
@@ -115,6 +117,7 @@ static dlf_status compute(job *j, const dlf_experiment *e, int n_set, dlf_result
 static dlf_status run_into(job *j, const dlf_experiment *e, int n_set, const char *dir,
                            dlf_result **r)
 {
+    j->runs++;
     DLF_TRY(cli_probe_directory(dir));
     dlf_status status = compute(j, e, n_set, r);
     if (!*r) {
