@@ -14,7 +14,7 @@
 /* ---- phase diagram ----------------------------------------------------------------------------
  */
 
-enum { PHASE_WIDTH = 128, PHASE_DEPTH = 20, PHASE_BATCH = 4 };
+enum { PHASE_DEPTH = 20, PHASE_BATCH = 4 };
 #define W2_FIRST 0.75
 #define W2_STEP  0.25
 #define B2_STEP  0.05
@@ -32,7 +32,7 @@ static dlf_status edge_table(dlf_run *run, dlf_activation f, int rows)
     DLF_TRY(dlf_result_table(
         dlf_run_result(run), "edge", (dlf_text){"χ₁ = 1 的等值线", "the contour χ₁ = 1"},
         (const dlf_column[]){{"sigma_w2", "1"}, {"sigma_b2", "1"}, {NULL, NULL}}, &edge));
-    enum { POINTS = 40 };
+    enum { POINTS = 24 };
     const double top = B2_STEP * (rows - 0.5); /* upper rim of the last row of cells */
     for (int i = 0; i <= POINTS; i++) {
         const double b2 = top * i * i / (POINTS * POINTS); /* dense where the curve is flat */
@@ -57,7 +57,7 @@ static dlf_status phase_tables(dlf_run *run, dlf_activation f, const dlf_propaga
                                                   {"log10_chi", "1"},
                                                   {NULL, NULL}},
                              &phase));
-    const double noise = 3.0 * sqrt(5.0 / ((double)PHASE_WIDTH * PHASE_DEPTH));
+    const double noise = 3.0 * sqrt(5.0 / ((double)dlf_run_int(run, "phase_width") * PHASE_DEPTH));
     int decided = 0, right = 0;
     for (int i = 0; i < cells; i++) {
         const double theory = dlf_meanfield_solve(f, net[i].sigma_w2, net[i].sigma_b2, false).chi_1;
@@ -105,8 +105,8 @@ static dlf_status phase_figure(dlf_run *run)
         .title =
             {"实测增长因子的正负号恰在理论曲线 χ₁ = 1 上改变",
              "The measured growth factor changes sign exactly on the theoretical curve χ₁ = 1"},
-        .subtitle = {"每格一个随机网络，宽 128，深 20；曲线由求解器给出",
-                     "one random network per cell, width 128, depth 20; curve from the solver"},
+        .subtitle = {"每格一个随机网络，深 20；曲线由求解器给出",
+                     "one random network per cell, depth 20; curve from the solver"},
         .x = {{"权重方差 σw²", "weight variance σw²"}, false},
         .y = {{"偏置方差 σb²", "bias variance σb²"}, false},
         .z = {{"log₁₀(每层因子)", "log₁₀(factor per layer)"}, false},
@@ -137,8 +137,9 @@ dlf_status dlf_vanishing_phase(dlf_run *run, double from, double to)
         net[i] = dlf_random_net_of(f, W2_FIRST + W2_STEP * (i % columns), B2_STEP * (i / columns),
                                    PHASE_DEPTH, i);
     stage progress = {run, from, to};
-    DLF_TRY_DONE(dlf_propagate(&p, dlf_run_device(run), dlf_run_seed(run) + 1, PHASE_WIDTH,
-                               PHASE_DEPTH, PHASE_BATCH, net, cells, report, &progress));
+    DLF_TRY_DONE(dlf_propagate(&p, dlf_run_device(run), dlf_run_seed(run) + 1,
+                               dlf_run_int(run, "phase_width"), PHASE_DEPTH, PHASE_BATCH, net,
+                               cells, report, &progress));
     DLF_TRY_DONE(edge_table(run, f, rows));
     DLF_TRY_DONE(phase_tables(run, f, &p, net, cells));
     DLF_TRY_DONE(phase_figure(run));
@@ -335,8 +336,9 @@ static dlf_status width_figure(dlf_run *run)
 dlf_status dlf_vanishing_width(dlf_run *run, double from, double to)
 {
     static const struct {
-        int width, quick, full;
-    } plan[] = {{16, 1000, 8000}, {32, 600, 8000}, {64, 200, 4000}, {128, 100, 2000}};
+        int width;
+        double share; /* of the trials: the cost grows with the square of the width */
+    } plan[] = {{16, 1.0}, {32, 0.6}, {64, 0.2}, {128, 0.1}};
     enum { N = sizeof plan / sizeof plan[0] };
     dlf_table *table;
     DLF_TRY(dlf_result_table(dlf_run_result(run), "finite_width",
@@ -356,7 +358,7 @@ dlf_status dlf_vanishing_width(dlf_run *run, double from, double to)
     for (int i = 0; i < 2 * N; i++) {
         const bool relu = i % 2;
         const int width = plan[i / 2].width;
-        const int trials = dlf_run_full(run) ? plan[i / 2].full : plan[i / 2].quick;
+        const int trials = (int)ceil(plan[i / 2].share * dlf_run_int(run, "trials"));
         DLF_TRY(dlf_run_stage(run, from + (to - from) * i / (2 * N), "finite width N=%d", width));
         width_sample s;
         DLF_TRY(sample_width(run, &s, relu ? DLF_RELU : DLF_LINEAR, width, trials));

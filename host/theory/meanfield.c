@@ -140,22 +140,40 @@ dlf_meanfield dlf_meanfield_solve(dlf_activation f, double sigma_w2, double sigm
     return r;
 }
 
+/* ln chi_1 at this sigma_w^2: its sign tells the phase. */
+static double log_chi(dlf_activation f, double log_w2, double sigma_b2)
+{
+    return log(dlf_meanfield_solve(f, exp(log_w2), sigma_b2, false).chi_1);
+}
+
 double dlf_meanfield_edge(dlf_activation f, double sigma_b2)
 {
-    /* chi_1 need not grow with sigma_w^2 everywhere: scan for the first crossing, then bisect. */
-    double low = 1e-3, high = low;
-    while (high < 1e4) {
-        high = low * 1.1;
-        if (dlf_meanfield_solve(f, high, sigma_b2, false).chi_1 >= 1.0) break;
-        low = high;
+    /* chi_1 need not grow with sigma_w^2 everywhere: scan for the first crossing ... */
+    const double step = log(1.5), last = log(1e4);
+    double a = log(1e-3), b = a, fa = log_chi(f, a, sigma_b2), fb = fa;
+    while (fb < 0.0 && b < last) {
+        a = b;
+        fa = fb;
+        b = a + step;
+        fb = log_chi(f, b, sigma_b2);
     }
-    if (high >= 1e4) return NAN;
-    for (int i = 0; i < 60; i++) {
-        const double mid = 0.5 * (low + high);
-        if (dlf_meanfield_solve(f, mid, sigma_b2, false).chi_1 >= 1.0)
-            high = mid;
-        else
-            low = mid;
+    if (!(fb >= 0.0)) return NAN;
+    /* ... then regula falsi with the Illinois weight, which keeps the root bracketed. */
+    for (int i = 0, side = 0; i < 100 && b - a > 1e-12 && fb != 0.0; i++) {
+        const double c = (fa * b - fb * a) / (fa - fb), fc = log_chi(f, c, sigma_b2);
+        if (fc == 0.0 || c <= a || c >= b) return exp(c);
+        if (fc > 0.0) {
+            b = c;
+            fb = fc;
+            if (side == 1) fa *= 0.5;
+            side = 1;
+        } else {
+            a = c;
+            fa = fc;
+            if (side == -1) fb *= 0.5;
+            side = -1;
+        }
+        if (fabs(fc) < 1e-13) return exp(c);
     }
-    return 0.5 * (low + high);
+    return exp(b);
 }

@@ -47,7 +47,7 @@ dlf_meanfield dlf_meanfield_solve(dlf_activation f, double sigma_w2, double sigm
 double dlf_meanfield_chi(dlf_activation f, double sigma_w2, double q);
 
 /* The sigma_w^2 at which chi_1 = 1 for this sigma_b^2 (the edge of chaos): the smallest root in
- * (1e-3, 1e4). NaN if there is none. */
+ * (1e-3, 1e4) that a scan in steps of 1.5 sees. NaN if there is none.  cost 10 ms */
 double dlf_meanfield_edge(dlf_activation f, double sigma_b2);
 
 /* psi(x) = d/dx ln Gamma(x) and psi'(x), x > 0; relative error < 1e-13. */

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ * test_experiments.c -- every registered experiment in a tiny configuration, on the device under
+ * test: it finishes, produces what its figures and answers need, is reproducible bit for bit from
+ * its seed, changes with the seed, and agrees with the cpu backend within float32 rounding. */
+#include "kernel_test.h"
+
+#include "dlf/experiment.h"
+#include "report/answer.h"
+
+/* Settings that exist in an experiment are applied; small enough for the CPU test bed. */
+static const dlf_setting tiny[] = {
+    {"width", "24"}, {"depth", "5"}, {"batch", "3"},  {"digits_depth", "2"}, {"digits_width", "8"},
+    {"steps", "12"}, {"time", "12"}, {"starts", "2"}, {"trials", "20"},      {"phase_width", "8"}};
+
+static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
+{
+    dlf_setting set[sizeof tiny / sizeof tiny[0]];
+    int n = 0;
+    for (size_t i = 0; i < sizeof tiny / sizeof tiny[0]; i++)
+        for (const dlf_param *p = e->params; p->name; p++)
+            if (strcmp(p->name, tiny[i].name) == 0) set[n++] = tiny[i];
+    const dlf_run_options options = {
+        .device = device, .seed = seed, .seeds = 3, .set = set, .n_set = n, .command = "test"};
+    dlf_result *r = NULL;
+    OK(dlf_experiment_run(&r, e, &options));
+    assert_non_null(r);
+    return r;
+}
+
+/* All tables as text: what must be equal bit for bit. */
+static char *tables_of(const dlf_result *r)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    for (int i = 0; i < dlf_result_figures(r); i++)
+        for (const dlf_series *s = dlf_result_get_figure(r, i)->series; s->table; s++)
+            OK(dlf_table_write_csv(dlf_result_find_table(r, s->table), f));
+    fclose(f);
+    return text;
+}
+
+static void same_seed_same_bits(void **state)
+{
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+        dlf_result *a = run_on(kt_dev, *e, 1), *b = run_on(kt_dev, *e, 1);
+        dlf_result *c = run_on(kt_dev, *e, 2);
+        char *text_a = tables_of(a), *text_b = tables_of(b), *text_c = tables_of(c);
+        if (strcmp(text_a, text_b)) fail_msg("%s: two runs of one seed differ", (*e)->slug);
+        if (!strcmp(text_a, text_c)) fail_msg("%s: the seed changes nothing", (*e)->slug);
+        free(text_a);
+        free(text_b);
+        free(text_c);
+        dlf_result_free(a);
+        dlf_result_free(b);
+        dlf_result_free(c);
+    }
+}
+
+static void results_are_complete(void **state)
+{
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+        dlf_result *r = run_on(kt_dev, *e, 1);
+        assert_true(dlf_result_checks(r) > 0);
+        assert_true(dlf_result_figures(r) > 0);
+        assert_true(dlf_result_self_checks_hold(r));
+        for (int i = 0; i < dlf_result_figures(r); i++) { /* every figure has its control */
+            const dlf_figure *f = dlf_result_get_figure(r, i);
+            bool has_points = false;
+            for (const dlf_series *s = f->series; s->table; s++)
+                has_points |= dlf_table_rows(dlf_result_find_table(r, s->table)) > 0;
+            if (!has_points) fail_msg("%s: figure %s is empty", (*e)->slug, f->id);
+        }
+        dlf_result_free(r);
+    }
+}
+
+/* The answers name only numbers that a plain run has. Renders strictly: the tiny run is not
+ * customised in its networks, only in their size. */
+static void answers_find_their_numbers(void **state)
+{
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+        dlf_result *r = run_on(kt_dev, *e, 1);
+        dlf_manifest m = *dlf_result_manifest(r);
+        m.customised = false;
+        OK(dlf_result_set_manifest(r, &m));
+        static const char *const languages[] = {"zh", "en"};
+        for (int i = 0; i < 2; i++) {
+            char *text = NULL;
+            OK(dlf_answer_render(r, languages[i], &text));
+            assert_true(strlen(text) > 1000);
+            free(text);
+        }
+        dlf_result_free(r);
+    }
+}
+
+/* Untrained measurements on the device against the cpu backend: same draws, float32 arithmetic in
+ * another order. 12 training steps and 5 layers keep the difference far below 1e-3; a wrong kernel
+ * or a wrong seed is off by per cents. */
+static void agrees_with_cpu(void **state)
+{
+    dlf_device *cpu;
+    OK(dlf_device_open(&cpu, "cpu"));
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+        dlf_result *got = run_on(kt_dev, *e, 1), *want = run_on(cpu, *e, 1);
+        const dlf_table *a = dlf_result_find_table(got, "growth");
+        const dlf_table *b = dlf_result_find_table(want, "growth");
+        assert_true(a && b && dlf_table_rows(a) == dlf_table_rows(b));
+        const int column = dlf_table_find_column(a, "chi_measured");
+        for (int row = 0; row < dlf_table_rows(a); row++) {
+            const double x = dlf_table_cell(a, row, column).number;
+            const double y = dlf_table_cell(b, row, column).number;
+            if (!(fabs(x - y) <= 1e-3 * fabs(y)))
+                fail_msg("%s row %d: %.9g, cpu %.9g", (*e)->slug, row, x, y);
+        }
+        dlf_result_free(got);
+        dlf_result_free(want);
+    }
+    dlf_device_close(cpu);
+}
+
+int main(int argc, char **argv)
+{
+    kt_open(argc, argv);
+    if (argc > 2) cmocka_set_test_filter(argv[2]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_seed_same_bits),
+        cmocka_unit_test(results_are_complete),
+        cmocka_unit_test(answers_find_their_numbers),
+        cmocka_unit_test(agrees_with_cpu),
+    };
+    return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
+}
