@@ -13,7 +13,7 @@
 static void tame_spinning(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-    if (setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
+    if (setenv("GOMP_SPINCOUNT", "100", 1) != 0) return;
     execv("/proc/self/exe", argv); /* returns only where there is no /proc: go on as we are */
 }
 
