@@ -4,6 +4,7 @@
 set -u
 dlf=$(realpath -e "$1") || exit 1
 unset DLF_CPU_LEVEL DLF_BLAS LC_ALL LC_MESSAGES NO_COLOR
+unset OMP_WAIT_POLICY GOMP_SPINCOUNT # the program chooses for itself
 export LANG=C.UTF-8
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
