@@ -349,7 +349,7 @@ static dlf_status own(const product *g, int64_t members, int threads)
 #pragma omp atomic write
             oom = true;
         }
-#pragma omp for schedule(dynamic, chunk)
+#pragma omp for schedule(dynamic, chunk) nowait
         for (int64_t t = 0; t < tasks; t++) {
             const int64_t tiles = g->tiles_m * g->tiles_n, in = t % tiles;
             if (scratch)
