@@ -9,10 +9,6 @@ preset=${DLF_PRESET:-default}
 
 scripts/setup.sh
 
-# Two tests at a time share the cores. OpenMP threads that spin while they wait for each other then
-# steal the time of those that they wait for (host/main.c does the same for the program).
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-100}
-
 build_and_test() {
   cmake --preset "$1"
   cmake --build --preset "$1" --parallel

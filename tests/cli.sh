@@ -4,7 +4,6 @@
 set -u
 dlf=$(realpath -e "$1") || exit 1
 unset DLF_CPU_LEVEL DLF_BLAS LC_ALL LC_MESSAGES NO_COLOR
-unset OMP_WAIT_POLICY GOMP_SPINCOUNT # the program chooses for itself
 export LANG=C.UTF-8
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -250,28 +249,40 @@ grep -q '^Q7' stdout && fail "vanishing was computed although there is no place 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------
 
-# Background jobs of a script ignore SIGINT; with job control they do not.
-set -m
-"$dlf" run exploding vanishing --full --no-plot --device cpu --out ctrl --set activation=tanh --set width=64 \
-  --set steps=100000 >stdout 2>stderr &
-pid=$!
-set +m
-# Its directory is made after the handler is in place.
-for _ in {1..300}; do
-  [ -e ctrl/exploding ] && break
-  sleep 0.1
-done
-sleep 1
-kill -INT $pid
-(sleep 60; kill -KILL $pid) 2>/dev/null &
-watchdog=$!
-wait $pid
-code=$?
-kill $watchdog 2>/dev/null
+# interrupt DIR EXPERIMENT...: start a long run and press Ctrl-C once; the exit code is left in $code.
+interrupt() {
+  local dir=$1 pid watchdog
+  shift
+  set -m # background jobs of a script ignore SIGINT; with job control they do not
+  "$dlf" run "$@" --full --no-plot --device cpu --out "$dir" --set activation=tanh --set width=64 \
+    --set steps=100000 >stdout 2>stderr &
+  pid=$!
+  set +m
+  # Its directory is made after the handler is in place.
+  for _ in {1..300}; do
+    [ -e "$dir/exploding" ] && break
+    sleep 0.1
+  done
+  sleep 1
+  kill -INT $pid
+  (sleep 60; kill -KILL $pid) 2>/dev/null &
+  watchdog=$!
+  wait $pid
+  code=$?
+  kill $watchdog 2>/dev/null
+}
+
+interrupt ctrl exploding vanishing
 [ $code = 130 ] || fail "after Ctrl-C: exit $code, expected 130"
 grep -q interrupted stderr || fail "Ctrl-C: no sentence"
 grep -q '"complete": false' ctrl/*/result.json || fail "Ctrl-C: no partial result"
 [ ! -e ctrl/vanishing ] || [ -e ctrl/exploding/result.json ] || fail "Ctrl-C: the finished result is gone"
+
+cp -r a rerun # holds a complete run of exploding
+interrupt rerun exploding
+[ $code = 130 ] || fail "Ctrl-C in a rerun: exit $code, expected 130"
+grep -q '"complete": true' rerun/exploding/result.json || fail "an interrupted rerun replaced a complete result"
+grep -q '"complete": false' rerun/exploding/interrupted/result.json || fail "the interrupted rerun was not kept"
 
 # ---- plot, doctor ----------------------------------------------------------------------------------------------
 

@@ -127,13 +127,16 @@ static dlf_status run_into(job *j, const dlf_experiment *e, int n_set, const cha
     char message[MESSAGE];
     snprintf(message, sizeof message, "%s", sentence(status));
     cli_delivery delivery;
-    const dlf_status stored = cli_deliver(&delivery, *r, dir, j->language, j->plot);
+    char *target = cli_delivery_directory(*r, dir);
+    const dlf_status stored = target ? cli_deliver(&delivery, *r, target, j->language, j->plot)
+                                     : dlf_fail(DLF_ERR_OOM, "no memory for a path");
     if (stored != DLF_OK && severity(stored) > severity(status)) {
         status = stored;
         snprintf(message, sizeof message, "%s", sentence(stored));
     }
     if (!j->sweep || j->format == JSON)
-        print_result(j, *r, stored == DLF_OK ? &delivery : NULL, dir);
+        print_result(j, *r, stored == DLF_OK ? &delivery : NULL, target);
+    free(target);
     return status == DLF_OK ? DLF_OK : dlf_fail(status, "%s", message);
 }
 

@@ -3,6 +3,7 @@
 #include "cli/deliver.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/words.h"
@@ -53,6 +54,18 @@ static dlf_status write_answer(bool *written, const dlf_result *r, const char *d
     if (status == DLF_ERR_OUTPUT) return status;
     cli_warn("no answer.%s.md: %s", lang, dlf_error_message());
     return DLF_OK;
+}
+
+char *cli_delivery_directory(const dlf_result *r, const char *dir)
+{
+    if (!dlf_result_manifest(r)->complete) {
+        dlf_result *stored = NULL;
+        const bool whole =
+            dlf_result_load(&stored, dir) == DLF_OK && dlf_result_manifest(stored)->complete;
+        dlf_result_free(stored);
+        if (whole) return dlf_path_join(dir, "interrupted");
+    }
+    return strdup(dir);
 }
 
 dlf_status cli_deliver(cli_delivery *out, const dlf_result *r, const char *dir,

@@ -13,6 +13,10 @@ typedef struct cli_delivery {
     bool answer_zh, answer_en;
 } cli_delivery;
 
+/* Where `r` belongs: `dir`, but DIR/interrupted when the run was cut short and DIR holds a complete
+ * one, which must not be lost. malloc'ed; NULL without memory. */
+char *cli_delivery_directory(const dlf_result *r, const char *dir);
+
 /* Store `r` in `dir`, then draw its figures (unless !plot) and write its answers. The result is
  * safe before anything else is tried; a figure or answer that cannot be made is a warning, unless
  * the disk is to blame.   errors  DLF_ERR_OUTPUT */

@@ -307,7 +307,7 @@ static dlf_status trainability(dlf_run *run, const dlf_dataset *data, double fro
     for (int d = 0; d < N; d++) {
         dlf_digits_job job = job_of(run, "trainability", DLF_TANH, net, PHASES);
         job.depth = depths[d];
-        job.steps = dlf_run_full(run) ? job.steps : job.steps / 2;
+        job.steps = dlf_run_full(run) ? job.steps : 3 * job.steps / 8;
         job.seeds = seeds;
         const double size = (to - from) / 60.0, done = d ? 2 * depths[d] - 8 : 0;
         DLF_TRY_DONE(dlf_digits_run(run, data, &job, o, NULL, from + 0.5 * size * done,
