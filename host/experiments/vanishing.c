@@ -31,7 +31,7 @@ static const dlf_param params[] = {
      {"手写数字网络的宽度", "width of the digits networks"}},
     {"steps",
      DLF_PARAM_INT,
-     400,
+     300,
      800,
      10,
      100000,

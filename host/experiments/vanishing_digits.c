@@ -278,7 +278,7 @@ static dlf_status trainability_check(dlf_run *run, const dlf_digits_outcome *o, 
 static dlf_status trainability(dlf_run *run, const dlf_dataset *data, double from, double to)
 {
     const int depths[] = {4, 8, 16, 32};
-    const int seeds = dlf_run_full(run) || dlf_run_seeds(run) < 4 ? dlf_run_seeds(run) : 4;
+    const int seeds = dlf_run_full(run) || dlf_run_seeds(run) < 3 ? dlf_run_seeds(run) : 3;
     enum { N = sizeof depths / sizeof depths[0] };
     dlf_digits_net net[PHASES];
     dlf_status status = DLF_OK;
@@ -307,7 +307,7 @@ static dlf_status trainability(dlf_run *run, const dlf_dataset *data, double fro
     for (int d = 0; d < N; d++) {
         dlf_digits_job job = job_of(run, "trainability", DLF_TANH, net, PHASES);
         job.depth = depths[d];
-        job.steps = dlf_run_full(run) ? job.steps : 3 * job.steps / 8;
+        job.steps = dlf_run_full(run) ? job.steps : job.steps / 2;
         job.seeds = seeds;
         const double size = (to - from) / 60.0, done = d ? 2 * depths[d] - 8 : 0;
         DLF_TRY_DONE(dlf_digits_run(run, data, &job, o, NULL, from + 0.5 * size * done,
