@@ -63,9 +63,15 @@ static dlf_status bind(const dlf_device *dev)
     return check(cudaSetDevice(dev->info.ordinal), "cudaSetDevice");
 }
 
-void *dlf_cuda_stream(const dlf_device *dev)
+/* Where a failure cannot be reported; the call that follows then fails and is. */
+static void bind_quietly(const dlf_device *dev)
 {
     if (cudaSetDevice(dev->info.ordinal) != cudaSuccess) (void)cudaGetLastError();
+}
+
+void *dlf_cuda_stream(const dlf_device *dev)
+{
+    bind_quietly(dev);
     return impl_of(dev)->stream;
 }
 
@@ -140,7 +146,8 @@ static void cuda_release(dlf_device *dev, void *p, size_t bytes)
     const int class = class_of(bytes, &rounded);
     cached_block *b = impl->cached ? malloc(sizeof *b) : NULL;
     if (!b) { /* not remembered, so it goes back; cudaFree waits for the work that uses it */
-        if (bind(dev) != DLF_OK || cudaFree(p) != cudaSuccess) (void)cudaGetLastError();
+        bind_quietly(dev); /* even if that fails: the block must not be forgotten */
+        if (cudaFree(p) != cudaSuccess) (void)cudaGetLastError();
         return;
     }
     *b = (cached_block){impl->free_blocks[class], p};
