@@ -7,6 +7,8 @@
  * Control chi_1 = 1 and rho = 1 in the same figures; healthy networks in the audit. */
 #include "exploding.h"
 
+#include <math.h>
+
 #include "gradient_arms.h"
 
 static const dlf_param params[] = {
@@ -48,56 +50,20 @@ static const dlf_arm arms_default[] = {
 };
 enum { N_DEFAULT = sizeof arms_default / sizeof arms_default[0] };
 
-static dlf_status profile_figure(dlf_run *run, const dlf_arm *arms, int n)
+dlf_status dlf_identity_check(dlf_run *run, const char *id, dlf_text claim, double measured,
+                              double bound, const char *source)
 {
-    static char labels[N_DEFAULT][96];
-    dlf_figure figure = {
-        .id = "gradient_by_layer",
-        .kind = DLF_LINES,
-        .title =
-            {"χ₁ > 1 时梯度朝输入方向指数爆炸；χ₁ = 1 时不爆炸",
-             "Above χ₁ = 1 the gradient explodes exponentially towards the input; at χ₁ = 1 it "
-             "does not"},
-        .subtitle = {"随机全连接网络，未训练；虚线为平均场理论，无拟合参数",
-                     "random fully connected networks, untrained; dashed: mean-field theory, no "
-                     "fitted parameter"},
-        .x = {{"层 l（1 最靠近输入）", "layer l (1 is next to the input)"}, false},
-        .y = {{"E|δˡ|² / E|δᴸ|²", "E|δˡ|² / E|δᴸ|²"}, true},
-        .residuals = true,
-    };
-    int k = 0;
-    for (int i = 0; i < n; i++) {
-        dlf_arm_label(&arms[i], labels[i], sizeof labels[i]);
-        figure.series[k++] = (dlf_series){.role = DLF_SEEDS,
-                                          .table = "gradient_seeds",
-                                          .where = "arm",
-                                          .equals = arms[i].id,
-                                          .x = "layer",
-                                          .y = "value",
-                                          .by = "seed",
-                                          .label = {"", ""},
-                                          .colour = i};
-        figure.series[k++] = (dlf_series){.role = arms[i].control ? DLF_CONTROL : DLF_MEASURED,
-                                          .table = "gradients",
-                                          .where = "arm",
-                                          .equals = arms[i].id,
-                                          .x = "layer",
-                                          .y = "mean",
-                                          .lo = "lo",
-                                          .hi = "hi",
-                                          .label = {labels[i], labels[i]},
-                                          .colour = i};
-        figure.series[k++] = (dlf_series){
-            .role = DLF_THEORY,
-            .table = "gradients",
-            .where = "arm",
-            .equals = arms[i].id,
-            .x = "layer",
-            .y = "theory",
-            .label = i ? (dlf_text){"", ""} : (dlf_text){"理论 χ₁^(L−l)", "theory χ₁^(L−l)"},
-            .colour = i};
-    }
-    return dlf_result_figure(dlf_run_result(run), &figure);
+    return dlf_result_check(dlf_run_result(run), (dlf_check){.id = id,
+                                                             .claim = claim,
+                                                             .measured = measured,
+                                                             .lo = NAN,
+                                                             .hi = NAN,
+                                                             .n = 0,
+                                                             .expected = 0.0,
+                                                             .tolerance = bound,
+                                                             .relation = DLF_AT_MOST,
+                                                             .source = source,
+                                                             .self_check = true});
 }
 
 static dlf_status run_exploding(dlf_run *run)
@@ -106,7 +72,11 @@ static dlf_status run_exploding(dlf_run *run)
     int n = 0;
     DLF_TRY(dlf_choose_arms(run, arms_default, N_DEFAULT, arms, &n));
     DLF_TRY(dlf_measure_arms(run, arms, n, 0.0, 0.15));
-    DLF_TRY(profile_figure(run, arms, n));
+    DLF_TRY(dlf_gradient_figure(
+        run, arms, NULL, n,
+        (dlf_text){"χ₁ > 1 时梯度朝输入方向指数爆炸；χ₁ = 1 时不爆炸",
+                   "Above χ₁ = 1 the gradient explodes exponentially towards the input; at χ₁ = 1 "
+                   "it does not"}));
     DLF_TRY(dlf_exploding_rnn(run, 0.15, 0.2));
     DLF_TRY(dlf_exploding_lstm(run));
     DLF_TRY(dlf_exploding_cliff(run, 0.2, 0.4));

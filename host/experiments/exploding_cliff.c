@@ -162,24 +162,8 @@ static dlf_status share_check(dlf_run *run, const char *id, dlf_text claim, dlf_
                                                   "threshold chosen before the run"});
 }
 
-static dlf_status identity_check(dlf_run *run, const char *id, dlf_text claim, double measured,
-                                 double tolerance)
-{
-    return dlf_result_check(
-        dlf_run_result(run),
-        (dlf_check){.id = id,
-                    .claim = claim,
-                    .measured = measured,
-                    .lo = NAN,
-                    .hi = NAN,
-                    .n = 0,
-                    .expected = 0.0,
-                    .tolerance = tolerance,
-                    .relation = DLF_AT_MOST,
-                    .source =
-                        "identity: g min(1, c/|g|) has length at most c and the direction of g",
-                    .self_check = true});
-}
+static const char clip_identity[] =
+    "identity: g min(1, c/|g|) has length at most c and the direction of g";
 
 static dlf_status checks(dlf_run *run, const cliff_data *data)
 {
@@ -195,14 +179,14 @@ static dlf_status checks(dlf_run *run, const cliff_data *data)
                         (dlf_text){"阈值为 1 的裁剪使收敛的比例达到不裁剪时的 3 倍以上",
                                    "clipping at 1 makes more than 3 times as many runs converge"},
                         clip1, 3.0 * none.mean, DLF_AT_LEAST));
-    DLF_TRY(identity_check(run, "clip_bound",
-                           (dlf_text){"裁剪后的步长恰为 学习率 × 阈值",
-                                      "a clipped step is exactly rate x threshold long"},
-                           fabs(data->excess), 1e-12));
-    return identity_check(
+    DLF_TRY(dlf_identity_check(run, "clip_bound",
+                               (dlf_text){"裁剪后的步长恰为 学习率 × 阈值",
+                                          "a clipped step is exactly rate x threshold long"},
+                               fabs(data->excess), 1e-12, clip_identity));
+    return dlf_identity_check(
         run, "clip_direction",
         (dlf_text){"裁剪不改变方向：cos = 1", "clipping keeps the direction: cos = 1"},
-        1.0 - data->cosine, 1e-6);
+        1.0 - data->cosine, 1e-6, clip_identity);
 }
 
 enum { GRID = 80, SHOWN = STEPS };

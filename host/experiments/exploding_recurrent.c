@@ -109,25 +109,8 @@ static double worst_error(const double *growth, int seeds, int T)
     return worst;
 }
 
-static dlf_status rnn_check(dlf_run *run, const char *id, dlf_text claim, double measured,
-                            double bound)
-{
-    return dlf_result_check(
-        dlf_run_result(run),
-        (dlf_check){.id = id,
-                    .claim = claim,
-                    .measured = measured,
-                    .lo = NAN,
-                    .hi = NAN,
-                    .n = 0,
-                    .expected = 0.0,
-                    .tolerance = bound,
-                    .relation = DLF_AT_MOST,
-                    .source =
-                        "identity: |rho Q v| = rho |v| for orthogonal Q; worst relative error "
-                        "over seeds and rho",
-                    .self_check = true});
-}
+static const char rnn_identity[] =
+    "identity: |rho Q v| = rho |v| for orthogonal Q; worst relative error over seeds and rho";
 
 static dlf_status rnn_figure(dlf_run *run)
 {
@@ -232,17 +215,17 @@ dlf_status dlf_exploding_rnn(dlf_run *run, double from, double to)
             w[(size_t)i * (size_t)seeds * WIDTH * WIDTH + j] = rhos[i] * w[j];
     DLF_TRY_DONE(iterate(dlf_run_device(run), dlf_run_seed(run), w, P, T, growth));
     DLF_TRY_DONE(rnn_table(run, growth, seeds, T));
-    DLF_TRY_DONE(rnn_check(run, "rnn_rho_device",
-                           (dlf_text){"设备上（单精度）：|∂h_T/∂h₀ v| = ρᵀ|v|",
-                                      "on the device (float32): |dh_T/dh_0 v| = ρᵀ|v|"},
-                           worst_error(growth, seeds, T), 1e-4));
+    DLF_TRY_DONE(dlf_identity_check(run, "rnn_rho_device",
+                                    (dlf_text){"设备上（单精度）：|∂h_T/∂h₀ v| = ρᵀ|v|",
+                                               "on the device (float32): |dh_T/dh_0 v| = ρᵀ|v|"},
+                                    worst_error(growth, seeds, T), 1e-4, rnn_identity));
     DLF_TRY_DONE(dlf_run_stage(run, 0.5 * (from + to), "recurrent products in double"));
     DLF_TRY_DONE(dlf_device_open(&ref, "ref"));
     DLF_TRY_DONE(iterate(ref, dlf_run_seed(run), w, P, T, growth));
-    DLF_TRY_DONE(rnn_check(run, "rnn_rho_double",
-                           (dlf_text){"双精度定义：|∂h_T/∂h₀ v| = ρᵀ|v|",
-                                      "the definition in double: |dh_T/dh_0 v| = ρᵀ|v|"},
-                           worst_error(growth, seeds, T), 1e-10));
+    DLF_TRY_DONE(dlf_identity_check(run, "rnn_rho_double",
+                                    (dlf_text){"双精度定义：|∂h_T/∂h₀ v| = ρᵀ|v|",
+                                               "the definition in double: |dh_T/dh_0 v| = ρᵀ|v|"},
+                                    worst_error(growth, seeds, T), 1e-10, rnn_identity));
     DLF_TRY_DONE(rnn_figure(run));
     DLF_TRY_DONE(gaussian_check(run, T));
 done:

@@ -218,3 +218,59 @@ done:
     free(net);
     return status;
 }
+
+/* The three series of one arm: every seed, the mean, the theory (named once for all arms). */
+static void add_series(dlf_series *series, const dlf_arm *arm, dlf_text label, int colour)
+{
+    series[0] = (dlf_series){.role = DLF_SEEDS,
+                             .table = "gradient_seeds",
+                             .where = "arm",
+                             .equals = arm->id,
+                             .x = "layer",
+                             .y = "value",
+                             .by = "seed",
+                             .label = {"", ""},
+                             .colour = colour};
+    series[1] = (dlf_series){.role = arm->control ? DLF_CONTROL : DLF_MEASURED,
+                             .table = "gradients",
+                             .where = "arm",
+                             .equals = arm->id,
+                             .x = "layer",
+                             .y = "mean",
+                             .lo = "lo",
+                             .hi = "hi",
+                             .label = label,
+                             .colour = colour};
+    series[2] = (dlf_series){.role = DLF_THEORY,
+                             .table = "gradients",
+                             .where = "arm",
+                             .equals = arm->id,
+                             .x = "layer",
+                             .y = "theory",
+                             .label = {"理论 χ₁^(L−l)", "theory χ₁^(L−l)"},
+                             .colour = colour};
+    if (colour > 0) series[2].label = (dlf_text){"", ""};
+}
+
+dlf_status dlf_gradient_figure(dlf_run *run, const dlf_arm *arms, const int *pick, int n,
+                               dlf_text title)
+{
+    char labels[DLF_ARMS_DRAWN][96];
+    dlf_figure figure = {
+        .id = "gradient_by_layer",
+        .kind = DLF_LINES,
+        .title = title,
+        .subtitle = {"随机全连接网络，未训练；虚线为平均场理论，无拟合参数",
+                     "random fully connected networks, untrained; dashed: mean-field theory, no "
+                     "fitted parameter"},
+        .x = {{"层 l（1 最靠近输入）", "layer l (1 is next to the input)"}, false},
+        .y = {{"E|δˡ|² / E|δᴸ|²", "E|δˡ|² / E|δᴸ|²"}, true},
+        .residuals = true,
+    };
+    for (int i = 0; i < n && i < DLF_ARMS_DRAWN; i++) {
+        const dlf_arm *arm = &arms[pick ? pick[i] : i];
+        dlf_arm_label(arm, labels[i], sizeof labels[i]);
+        add_series(figure.series + 3 * i, arm, (dlf_text){labels[i], labels[i]}, i);
+    }
+    return dlf_result_figure(dlf_run_result(run), &figure);
+}

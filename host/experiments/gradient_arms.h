@@ -80,6 +80,12 @@ DLF_MUST_CHECK dlf_status dlf_choose_arms(dlf_run *run, const dlf_arm *defaults,
 DLF_MUST_CHECK dlf_status dlf_measure_arms(dlf_run *run, const dlf_arm *arms, int n_arms,
                                            double from, double to);
 
+/* Figure gradient_by_layer of arms[pick[0]], arms[pick[1]], ... (pick NULL: arms[0], arms[1], ...),
+ * at most DLF_ARMS_DRAWN of them: every seed, mean with interval, theory, ratio below. */
+enum { DLF_ARMS_DRAWN = 8 };
+DLF_MUST_CHECK dlf_status dlf_gradient_figure(dlf_run *run, const dlf_arm *arms, const int *pick,
+                                              int n, dlf_text title);
+
 /* exp of mean and 95 % jackknife interval of ln(mean of values[0], values[step], ...). */
 dlf_estimate dlf_log_mean(const double *values, int n, int step);
 

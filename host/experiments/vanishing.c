@@ -60,7 +60,6 @@ static const dlf_param params[] = {
     {.name = NULL},
 };
 
-/* The first four and relu_2 are drawn; the rest stand in the table and in the factor figure. */
 static const dlf_arm arms_default[] = {
     {"sigmoid_1", DLF_SIGMOID, 1.0, 0.0, false},
     {"sigmoid_16", DLF_SIGMOID, 16.0, 0.0, false},
@@ -80,73 +79,7 @@ static const dlf_arm arms_default[] = {
     {"silu_2", DLF_SILU, 2.0, 0.05, false},
     {"softplus_1", DLF_SOFTPLUS, 1.0, 0.0, false},
 };
-enum { N_DEFAULT = sizeof arms_default / sizeof arms_default[0], N_DRAWN_MAX = 6 };
-
-/* Which arms are drawn by layer: at most six lines, vanishing ones and the controls. */
-static int drawn_arms(const dlf_arm *arms, int n, int drawn[N_DRAWN_MAX])
-{
-    if (n <= 2) {
-        for (int i = 0; i < n; i++) drawn[i] = i;
-        return n;
-    }
-    static const int chosen[] = {0, 2, 3, 6, 7, 9};
-    for (int i = 0; i < N_DRAWN_MAX; i++) drawn[i] = chosen[i];
-    return N_DRAWN_MAX;
-}
-
-static dlf_status profile_figure(dlf_run *run, const dlf_arm *arms, int n)
-{
-    static char labels[N_DRAWN_MAX][96];
-    int drawn[N_DRAWN_MAX];
-    const int n_drawn = drawn_arms(arms, n, drawn);
-    dlf_figure figure = {
-        .id = "gradient_by_layer",
-        .kind = DLF_LINES,
-        .title = {"χ₁ < 1 时梯度逐层按 χ₁ 指数消失；χ₁ = 1 时不消失",
-                  "Below χ₁ = 1 the gradient vanishes by the factor χ₁ per layer; at χ₁ = 1 it "
-                  "does not"},
-        .subtitle = {"随机全连接网络，未训练；虚线为平均场理论，无拟合参数",
-                     "random fully connected networks, untrained; dashed: mean-field theory, no "
-                     "fitted parameter"},
-        .x = {{"层 l（1 最靠近输入）", "layer l (1 is next to the input)"}, false},
-        .y = {{"E|δˡ|² / E|δᴸ|²", "E|δˡ|² / E|δᴸ|²"}, true},
-        .residuals = true,
-    };
-    int k = 0;
-    for (int i = 0; i < n_drawn; i++) {
-        const dlf_arm *arm = &arms[drawn[i]];
-        dlf_arm_label(arm, labels[i], sizeof labels[i]);
-        figure.series[k++] = (dlf_series){.role = DLF_SEEDS,
-                                          .table = "gradient_seeds",
-                                          .where = "arm",
-                                          .equals = arm->id,
-                                          .x = "layer",
-                                          .y = "value",
-                                          .by = "seed",
-                                          .label = {"", ""},
-                                          .colour = i};
-        figure.series[k++] = (dlf_series){.role = arm->control ? DLF_CONTROL : DLF_MEASURED,
-                                          .table = "gradients",
-                                          .where = "arm",
-                                          .equals = arm->id,
-                                          .x = "layer",
-                                          .y = "mean",
-                                          .lo = "lo",
-                                          .hi = "hi",
-                                          .label = {labels[i], labels[i]},
-                                          .colour = i};
-        figure.series[k++] = (dlf_series){
-            .role = DLF_THEORY,
-            .table = "gradients",
-            .where = "arm",
-            .equals = arm->id,
-            .x = "layer",
-            .y = "theory",
-            .label = i ? (dlf_text){"", ""} : (dlf_text){"理论 χ₁^(L−l)", "theory χ₁^(L−l)"},
-            .colour = i};
-    }
-    return dlf_result_figure(dlf_run_result(run), &figure);
-}
+enum { N_DEFAULT = sizeof arms_default / sizeof arms_default[0] };
 
 static dlf_status factor_figure(dlf_run *run)
 {
@@ -196,7 +129,14 @@ static dlf_status run_vanishing(dlf_run *run)
     int n = 0;
     DLF_TRY(dlf_choose_arms(run, arms_default, N_DEFAULT, arms, &n));
     DLF_TRY(dlf_measure_arms(run, arms, n, 0.0, 0.25));
-    DLF_TRY(profile_figure(run, arms, n));
+    /* of the built-in arms six are drawn by layer: the vanishing ones and the controls */
+    static const int drawn[] = {0, 2, 3, 6, 7, 9};
+    const bool all = n == N_DEFAULT;
+    DLF_TRY(dlf_gradient_figure(
+        run, arms, all ? drawn : NULL, all ? (int)(sizeof drawn / sizeof drawn[0]) : n,
+        (dlf_text){"χ₁ < 1 时梯度逐层按 χ₁ 指数消失；χ₁ = 1 时不消失",
+                   "Below χ₁ = 1 the gradient vanishes by the factor χ₁ per layer; at χ₁ = 1 it "
+                   "does not"}));
     DLF_TRY(factor_figure(run));
     DLF_TRY(dlf_vanishing_phase(run, 0.25, 0.32));
     DLF_TRY(dlf_vanishing_width(run, 0.32, 0.4));
