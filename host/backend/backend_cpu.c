@@ -155,9 +155,7 @@ static dlf_status cpu_open(dlf_device *dev, int ordinal)
     const simd_level *level = NULL;
     DLF_TRY(choose_level(&level));
     DLF_TRY(load_blas(level));
-    dev->impl = calloc(1, sizeof(dlf_host_clock));
-    if (!dev->impl) return dlf_fail(DLF_ERR_OOM, "no host memory for a device");
-    dlf_host_describe(dev);
+    DLF_TRY(dlf_host_open(dev));
     dev->info.threads = dlf_host_threads();
     snprintf(dev->info.detail, sizeof dev->info.detail, "%s (%s), %s", level->text, level->name,
              blas.text);
@@ -165,22 +163,4 @@ static dlf_status cpu_open(dlf_device *dev, int ordinal)
     return DLF_OK;
 }
 
-static void cpu_close(dlf_device *dev)
-{
-    free(dev->impl);
-}
-
-const dlf_backend dlf_backend_cpu = {
-    .name = "cpu",
-    .open = cpu_open,
-    .close = cpu_close,
-    .alloc = dlf_host_alloc,
-    .release = dlf_host_release,
-    .upload = dlf_host_copy,
-    .download = dlf_host_copy,
-    .copy = dlf_host_copy,
-    .zero = dlf_host_zero,
-    .sync = dlf_host_sync,
-    .time_start = dlf_host_time_start,
-    .time_stop = dlf_host_time_stop,
-};
+const dlf_backend dlf_backend_cpu = {.name = "cpu", .open = cpu_open, DLF_HOST_SLOTS};

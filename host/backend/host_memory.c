@@ -71,7 +71,7 @@ dlf_status dlf_host_time_stop(dlf_device *dev, double *ns)
 
 /* ---- what this machine is ---- */
 
-void dlf_host_describe(dlf_device *dev)
+static void describe(dlf_device *dev)
 {
     char *name = dev->info.name;
     const size_t size = sizeof dev->info.name;
@@ -144,4 +144,17 @@ int dlf_host_threads(void)
     const int quota = cgroup_cpus();
     if (quota && quota < n) n = quota;
     return n > 0 ? n : 1;
+}
+
+dlf_status dlf_host_open(dlf_device *dev)
+{
+    dev->impl = calloc(1, sizeof(dlf_host_clock));
+    if (!dev->impl) return dlf_fail(DLF_ERR_OOM, "no host memory for a device");
+    describe(dev);
+    return DLF_OK;
+}
+
+void dlf_host_close(dlf_device *dev)
+{
+    free(dev->impl);
 }

@@ -19,8 +19,16 @@ typedef struct dlf_host_clock {
 dlf_status dlf_host_time_start(dlf_device *dev);
 dlf_status dlf_host_time_stop(dlf_device *dev, double *ns);
 
-/* dev->info.name and memory_bytes of this machine. */
-void dlf_host_describe(dlf_device *dev);
+/* What both do when a device is opened: the clock, dev->info.name and memory_bytes. */
+dlf_status dlf_host_open(dlf_device *dev);
+void dlf_host_close(dlf_device *dev);
 /* OMP_NUM_THREADS if set, else the CPUs this process may use: affinity mask and cgroup quota. */
 int dlf_host_threads(void);
+
+/* The slots of dlf_backend that both fill alike. */
+#define DLF_HOST_SLOTS                                                                             \
+    .close = dlf_host_close, .alloc = dlf_host_alloc, .release = dlf_host_release,                 \
+    .upload = dlf_host_copy, .download = dlf_host_copy, .copy = dlf_host_copy,                     \
+    .zero = dlf_host_zero, .sync = dlf_host_sync, .time_start = dlf_host_time_start,               \
+    .time_stop = dlf_host_time_stop
 #endif

@@ -104,6 +104,7 @@ static dlf_status look_before(session *s, const dlf_dataset *data, dlf_digits_ou
         out[p].loss_start = s->loss[p];
         for (int l = 1; l <= s->layers; l++) out[p].delta2[l] = square[l];
         out[p].growth = depth < 2 ? NAN : pow(square[1] / square[depth], 1.0 / (depth - 1));
+        out[p].depth_ratio = depth < 1 ? NAN : sqrt(square[1] / square[depth]);
     }
     DLF_TRY(dlf_mlp_weight_squares(&s->mlp, true, s->squares));
     for (int p = 0; p < s->members; p++) {
@@ -209,4 +210,9 @@ double dlf_digits_share(const dlf_digits_outcome *first, int seeds,
     int holds = 0;
     for (int s = 0; s < seeds; s++) holds += rule(&first[s]);
     return (double)holds / seeds;
+}
+
+bool dlf_digits_loss_high(const dlf_digits_outcome *o)
+{
+    return !(o->loss_end < 0.5 * log(10.0));
 }

@@ -35,6 +35,7 @@ typedef struct dlf_digits_outcome {
     double bad_weights;                   /* share of parameters that are NaN or Inf at the end  */
     double zero_weights;                  /* share of weights that are exactly 0 at the end      */
     double growth;                        /* |delta^1|^2 over |delta^depth|^2, per layer, before */
+    double depth_ratio;                   /* |delta^1| over |delta^depth|, before                */
     double min_gradient;                  /* smallest and largest |dW^l| over hidden layers,     */
     double max_gradient;                  /*   before training                                   */
     double delta2[DLF_DIGITS_LAYERS];     /* mean delta^2, before                      */
@@ -54,5 +55,8 @@ dlf_estimate dlf_digits_estimate(const dlf_digits_outcome *first, int seeds, siz
 /* Share of seeds for which the rule holds. */
 double dlf_digits_share(const dlf_digits_outcome *first, int seeds,
                         bool (*rule)(const dlf_digits_outcome *o));
+
+/* The loss is still above half of chance, ln(10) / 2; or not a number. */
+bool dlf_digits_loss_high(const dlf_digits_outcome *o);
 
 #endif

@@ -44,15 +44,21 @@ static double cliff_loss(point p, point *gradient)
 
 /* What one run of 300 steps showed. */
 typedef struct descent {
-    double loss;         /* at the end                                              */
-    double longest;      /* longest step taken                                      */
-    double bound_excess; /* largest |step| / (rate clip) - 1; -1 if never clipped   */
-    double least_cosine; /* between the step and the raw gradient; 1 if never moved */
+    double loss;        /* at the end                                              */
+    double longest;     /* longest step taken                                      */
+    double bound_error; /* largest ||step| / (rate clip) - 1| over clipped steps   */
+    double turn;        /* largest 1 - cos between a step and the raw gradient      */
 } descent;
+
+/* The larger of two errors; NaN is the worst of all (fmax would drop it). */
+static double worse(double a, double b)
+{
+    return b <= a ? a : isnan(b) ? INFINITY : b;
+}
 
 static descent descend(point p, double clip, point *path)
 {
-    descent d = {.bound_excess = -1.0, .least_cosine = 1.0};
+    descent d = {0};
     for (int step = 0; step < STEPS; step++) {
         point g;
         if (path) path[step] = p;
@@ -62,9 +68,9 @@ static descent descend(point p, double clip, point *path)
         const point move = {-RATE * scale * g.w, -RATE * scale * g.b};
         const double length = hypot(move.w, move.b);
         if (length > d.longest) d.longest = length;
-        if (norm > clip) d.bound_excess = fmax(d.bound_excess, length / (RATE * clip) - 1.0);
+        if (norm > clip) d.bound_error = worse(d.bound_error, fabs(length / (RATE * clip) - 1.0));
         if (length > 0.0)
-            d.least_cosine = fmin(d.least_cosine, -(move.w * g.w + move.b * g.b) / (length * norm));
+            d.turn = worse(d.turn, 1.0 + (move.w * g.w + move.b * g.b) / (length * norm));
         p.w += move.w;
         p.b += move.b;
     }
@@ -88,8 +94,8 @@ typedef struct arm_shares {
 
 typedef struct cliff_data {
     arm_shares *share; /* [arm * seeds + seed]           */
-    double excess;     /* worst over all clipped runs    */
-    double cosine;     /* least over all runs            */
+    double error;      /* worst over all clipped runs    */
+    double turn;       /* worst over all runs            */
 } cliff_data;
 
 static dlf_status sweep(dlf_run *run, cliff_data *data, double from, double to)
@@ -97,26 +103,26 @@ static dlf_status sweep(dlf_run *run, cliff_data *data, double from, double to)
     const int seeds = dlf_run_seeds(run), starts = dlf_run_int(run, "starts");
     const uint64_t seed = dlf_run_seed(run);
     const int threads = dlf_run_device(run)->info.threads;
-    double excess = -1.0, cosine = 1.0;
+    double error = 0.0, turn = 0.0;
     for (int s = 0; s < seeds; s++) {
         DLF_TRY(dlf_run_stage(run, from + (to - from) * s / seeds, "cliff, seed %d", s));
         for (int a = 0; a < ARMS; a++) {
             int converged = 0, longer = 0;
 #pragma omp parallel for num_threads(threads) schedule(static)                                     \
-    reduction(+ : converged, longer) reduction(max : excess) reduction(min : cosine)
+    reduction(+ : converged, longer) reduction(max : error, turn)
             for (int i = 0; i < starts; i++) {
                 const descent d = descend(start_point(seed, s, i), clips[a], NULL);
                 converged += d.loss < 1e-3;
                 longer += d.longest > 1.0;
-                excess = fmax(excess, d.bound_excess);
-                cosine = fmin(cosine, d.least_cosine);
+                error = worse(error, d.bound_error);
+                turn = worse(turn, d.turn);
             }
             data->share[a * seeds + s] =
                 (arm_shares){(double)converged / starts, (double)longer / starts};
         }
     }
-    data->excess = excess;
-    data->cosine = cosine;
+    data->error = error;
+    data->turn = turn;
     return DLF_OK;
 }
 
@@ -182,11 +188,11 @@ static dlf_status checks(dlf_run *run, const cliff_data *data)
     DLF_TRY(dlf_identity_check(run, "clip_bound",
                                (dlf_text){"裁剪后的步长恰为 学习率 × 阈值",
                                           "a clipped step is exactly rate x threshold long"},
-                               fabs(data->excess), 1e-12, clip_identity));
+                               data->error, 1e-12, clip_identity));
     return dlf_identity_check(
         run, "clip_direction",
-        (dlf_text){"裁剪不改变方向：cos = 1", "clipping keeps the direction: cos = 1"},
-        1.0 - data->cosine, 1e-6, clip_identity);
+        (dlf_text){"裁剪不改变方向：cos = 1", "clipping keeps the direction: cos = 1"}, data->turn,
+        1e-6, clip_identity);
 }
 
 enum { GRID = 80, SHOWN = STEPS };

@@ -194,10 +194,6 @@ done:
 /* ---- the audit ----------------------------------------------------------------------------------
  */
 
-static bool loss_high(const dlf_digits_outcome *o)
-{
-    return !(o->loss_end < 0.5 * log(10.0));
-}
 static bool loss_unstable(const dlf_digits_outcome *o)
 {
     return !(o->roughness < 0.5);
@@ -214,16 +210,14 @@ static bool gradient_above_one(const dlf_digits_outcome *o)
 /* Two decades of |delta| gained from the top hidden layer to the first: unit-free. */
 static bool depth_slope(const dlf_digits_outcome *o)
 {
-    int depth = 1;
-    while (depth < DLF_DIGITS_LAYERS - 2 && o->delta2[depth + 2] > 0.0) depth++;
-    return !(pow(o->growth, 0.5 * (depth - 1)) < 1e2);
+    return !(o->depth_ratio < 1e2);
 }
 
 static const dlf_audit_rule rules[] = {
     {"loss_high",
      {"loss 仍很大", "loss stays high"},
      {"模型无法很好地学习：loss 一直很高", "the model learns badly: the loss stays high"},
-     loss_high,
+     dlf_digits_loss_high,
      false},
     {"loss_unstable",
      {"loss 变化大", "loss unstable"},

@@ -169,16 +169,10 @@ static dlf_status add_tables(dlf_run *run, dlf_table **growth, dlf_table **gradi
         seeds);
 }
 
-typedef struct stage {
-    dlf_run *run;
-    double from, to;
-} stage;
-
-static dlf_status report(void *user, double fraction)
+dlf_status dlf_report_stage(void *user, double fraction)
 {
-    const stage *s = user;
-    return dlf_run_stage(s->run, s->from + (s->to - s->from) * fraction,
-                         "untrained networks: gradient by layer");
+    const dlf_stage *s = user;
+    return dlf_run_stage(s->run, s->from + (s->to - s->from) * fraction, "%s", s->text);
 }
 
 dlf_status dlf_measure_arms(dlf_run *run, const dlf_arm *arms, int n_arms, double from, double to)
@@ -193,9 +187,9 @@ dlf_status dlf_measure_arms(dlf_run *run, const dlf_arm *arms, int n_arms, doubl
         for (int s = 0; s < S; s++)
             net[a * S + s] = dlf_random_net_of(dlf_activation_of(arms[a].kind), arms[a].sigma_w2,
                                                arms[a].sigma_b2, depth, a * S + s);
-    stage progress = {run, from, to};
+    dlf_stage progress = {run, from, to, "untrained networks: gradient by layer"};
     DLF_TRY_DONE(dlf_propagate(&p, dlf_run_device(run), dlf_run_seed(run), width, depth, batch, net,
-                               n_arms * S, report, &progress));
+                               n_arms * S, dlf_report_stage, &progress));
     dlf_table *growth, *gradients, *seeds;
     DLF_TRY_DONE(add_tables(run, &growth, &gradients, &seeds));
     for (int a = 0; a < n_arms; a++) {

@@ -71,6 +71,14 @@ typedef struct dlf_arm {
 DLF_MUST_CHECK dlf_status dlf_choose_arms(dlf_run *run, const dlf_arm *defaults, int n_defaults,
                                           dlf_arm *arms, int *n_arms);
 
+/* dlf_propagate's progress as a share of the run's: pass dlf_report_stage and a dlf_stage. */
+typedef struct dlf_stage {
+    dlf_run *run;
+    double from, to;
+    const char *text;
+} dlf_stage;
+DLF_MUST_CHECK dlf_status dlf_report_stage(void *stage, double fraction);
+
 /* Propagate all arms x seeds and add
  *   table  growth          one row per arm: theory and measured factor with interval
  *   table  gradients       arm, layer: mean |delta|^2 relative to the top layer, interval, theory

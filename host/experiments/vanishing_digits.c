@@ -334,11 +334,6 @@ static bool loss_slow(const dlf_digits_outcome *o)
     return !(o->loss_start - o->loss_end > 0.1 * o->loss_start);
 }
 
-static bool loss_high(const dlf_digits_outcome *o)
-{
-    return !(o->loss_end < 0.5 * log(10.0));
-}
-
 static bool weights_shrink(const dlf_digits_outcome *o)
 {
     for (int l = 1; l < DLF_DIGITS_LAYERS && o->norm_ratio[l] > 0.0; l++)
@@ -355,9 +350,7 @@ static bool weights_zero(const dlf_digits_outcome *o)
  * the scale of the loss, of sum or mean reduction, of mixed-precision scaling. */
 static bool depth_slope(const dlf_digits_outcome *o)
 {
-    int depth = 1;
-    while (depth < DLF_DIGITS_LAYERS - 2 && o->delta2[depth + 2] > 0.0) depth++;
-    return !(pow(o->growth, 0.5 * (depth - 1)) > 1e-2);
+    return !(o->depth_ratio > 1e-2);
 }
 
 static dlf_status audit(dlf_run *run, const dlf_dataset *data, const dlf_digits_outcome *sick,
@@ -372,7 +365,7 @@ static dlf_status audit(dlf_run *run, const dlf_dataset *data, const dlf_digits_
         {"loss_high",
          {"loss 仍很大", "loss stays high"},
          {"训练停止后 loss 仍然很大", "the loss is still large at the end"},
-         loss_high,
+         dlf_digits_loss_high,
          false},
         {"weights_shrink",
          {"权重缩小", "weights shrink"},

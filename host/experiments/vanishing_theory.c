@@ -86,17 +86,6 @@ static dlf_status phase_tables(dlf_run *run, dlf_activation f, const dlf_propaga
                       "than three standard errors are left out"});
 }
 
-typedef struct stage {
-    dlf_run *run;
-    double from, to;
-} stage;
-
-static dlf_status report(void *user, double fraction)
-{
-    const stage *s = user;
-    return dlf_run_stage(s->run, s->from + (s->to - s->from) * fraction, "phase diagram");
-}
-
 static dlf_status phase_figure(dlf_run *run)
 {
     const dlf_figure figure = {
@@ -136,10 +125,10 @@ dlf_status dlf_vanishing_phase(dlf_run *run, double from, double to)
     for (int i = 0; i < cells; i++)
         net[i] = dlf_random_net_of(f, W2_FIRST + W2_STEP * (i % columns), B2_STEP * (i / columns),
                                    PHASE_DEPTH, i);
-    stage progress = {run, from, to};
+    dlf_stage progress = {run, from, to, "phase diagram"};
     DLF_TRY_DONE(dlf_propagate(&p, dlf_run_device(run), dlf_run_seed(run) + 1,
                                dlf_run_int(run, "phase_width"), PHASE_DEPTH, PHASE_BATCH, net,
-                               cells, report, &progress));
+                               cells, dlf_report_stage, &progress));
     DLF_TRY_DONE(edge_table(run, f, rows));
     DLF_TRY_DONE(phase_tables(run, f, &p, net, cells));
     DLF_TRY_DONE(phase_figure(run));

@@ -17,33 +17,22 @@ double dlf_gaussian_mean(double (*g)(double z, const void *user), const void *us
     return sum;
 }
 
-static double mean_square(dlf_activation f, double q)
+/* E[g(sqrt(q) z)^2] for g = f or f'. */
+static double mean_square(double (*g)(dlf_activation f, double x), dlf_activation f, double q)
 {
     const dlf_gauss_rule *rule = dlf_gauss_fine();
     const double s = sqrt(q);
     double sum = 0.0;
     for (int i = 0; i < rule->n; i++) {
-        const double phi = dlf_activation_value(f, s * rule->z[i]);
-        sum += rule->w[i] * phi * phi;
-    }
-    return sum;
-}
-
-static double mean_square_slope(dlf_activation f, double q)
-{
-    const dlf_gauss_rule *rule = dlf_gauss_fine();
-    const double s = sqrt(q);
-    double sum = 0.0;
-    for (int i = 0; i < rule->n; i++) {
-        const double slope = dlf_activation_derivative(f, s * rule->z[i]);
-        sum += rule->w[i] * slope * slope;
+        const double value = g(f, s * rule->z[i]);
+        sum += rule->w[i] * value * value;
     }
     return sum;
 }
 
 double dlf_meanfield_chi(dlf_activation f, double sigma_w2, double q)
 {
-    return sigma_w2 * mean_square_slope(f, q);
+    return sigma_w2 * mean_square(dlf_activation_derivative, f, q);
 }
 
 /* Iterate x <- map(x) with Aitken's acceleration. A jump is taken only where the map contracts
@@ -80,7 +69,7 @@ typedef struct length_map {
 static double next_length(double q, const void *user)
 {
     const length_map *m = user;
-    return m->sigma_w2 * mean_square(m->f, q) + m->sigma_b2;
+    return m->sigma_w2 * mean_square(dlf_activation_value, m->f, q) + m->sigma_b2;
 }
 
 typedef struct correlation_map {

@@ -36,7 +36,9 @@ static void group_free(group *g)
     free(g->host);
 }
 
-static dlf_status upload_scale(group *g, dlf_tensor *t, double (*of)(const dlf_random_net *, int))
+/* t[p] = of(net p, width) */
+static dlf_status upload_scale(group *g, dlf_tensor *t,
+                               double (*of)(const dlf_random_net *net, int width))
 {
     DLF_TRY(dlf_tensor_new(t, g->device, g->device->real, g->count));
     for (int p = 0; p < g->count; p++) g->host[p] = of(&g->net[p], g->width);
@@ -49,15 +51,15 @@ static double w_scale(const dlf_random_net *n, int width)
 }
 static double b_scale(const dlf_random_net *n, int width)
 {
-    return sqrt(n->sigma_b2) + 0 * width;
+    return sqrt(n->sigma_b2);
 }
 static double x_scale(const dlf_random_net *n, int width)
 {
-    return n->x_scale + 0 * width;
+    return n->x_scale;
 }
 static double delta_scale(const dlf_random_net *n, int width)
 {
-    return n->delta_scale + 0 * width;
+    return n->delta_scale;
 }
 
 static dlf_status group_new(group *g)
