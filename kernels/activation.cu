@@ -1,71 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * activation.cu -- one kernel per kind and direction; both are memory-bound, so that a thread moves
  * 2 x 16 bytes per array and round. Unaligned views take the same kernel element by element. */
+#include "activation.cuh"
 #include "math.cuh"
-
-/* ---- the functions -------------------------------------------------------------------------- */
-
-static constexpr float selu_scale = 1.05070098735548049342f;
-static constexpr float selu_alpha = 1.67326324235437728482f;
-
-/* sigmoid and its complement, both with small relative error; no overflow for any x. */
-struct sigmoid_pair {
-    float value, complement;
-};
-
-static __device__ __forceinline__ sigmoid_pair sigmoid_both(float x)
-{
-    const float e = expf(-fabsf(x)), r = 1.0f / (1.0f + e);
-    return x < 0.0f ? sigmoid_pair{e * r, r} : sigmoid_pair{r, e * r};
-}
-
-static __device__ __forceinline__ float
-gelu_tanh_inner(float x) /* 2 sqrt(2/pi)(x + 0.044715 x^3) */
-{
-    return x * fmaf(x * x, 0.0713548162726f, 1.59576912160573f);
-}
-
-template <int K> static __device__ __forceinline__ float value(float x, float alpha)
-{
-    if constexpr (K == DLF_SIGMOID) return sigmoid_both(x).value;
-    if constexpr (K == DLF_TANH) return tanhf(x);
-    if constexpr (K == DLF_RELU) return 0.0f > x ? 0.0f : x; /* fmaxf would hide a NaN */
-    if constexpr (K == DLF_LEAKY_RELU) return x > 0.0f ? x : alpha * x;
-    if constexpr (K == DLF_ELU) return x > 0.0f ? x : alpha * expm1f(x);
-    if constexpr (K == DLF_SELU) return selu_scale * (x > 0.0f ? x : selu_alpha * expm1f(x));
-    if constexpr (K == DLF_GELU) return x * normcdff(x);
-    if constexpr (K == DLF_GELU_TANH) return x * sigmoid_both(gelu_tanh_inner(x)).value;
-    if constexpr (K == DLF_SILU) return x * sigmoid_both(x).value;
-    if constexpr (K == DLF_SOFTPLUS) return (x > 0.0f ? x : 0.0f) + log1pf(expf(-fabsf(x)));
-    return x; /* linear */
-}
-
-/* f' at v, which is x for gelu, gelu_tanh and silu, else y = f(x). */
-template <int K> static __device__ __forceinline__ float slope(float v, float alpha)
-{
-    if constexpr (K == DLF_SIGMOID) return v * (1.0f - v);
-    if constexpr (K == DLF_TANH) return (1.0f - v) * (1.0f + v);
-    if constexpr (K == DLF_RELU) return v > 0.0f ? 1.0f : (v <= 0.0f ? 0.0f : v); /* v: NaN */
-    if constexpr (K == DLF_LEAKY_RELU) return v > 0.0f ? 1.0f : (v <= 0.0f ? alpha : v);
-    if constexpr (K == DLF_ELU) return v > 0.0f ? 1.0f : v + alpha;
-    if constexpr (K == DLF_SELU) return v > 0.0f ? selu_scale : v + selu_scale * selu_alpha;
-    if constexpr (K == DLF_GELU)
-        return fmaf(v, expf(-0.5f * v * v) * 0.398942280401432678f, normcdff(v));
-    if constexpr (K == DLF_GELU_TANH) {
-        /* Beyond |x| = 16 the sigmoid is 0 or 1 to the last bit; the clamp keeps x^2 finite.
-         * v - v is 0, or NaN where the formula has 0 * Inf. */
-        const float lo = v < -16.0f ? -16.0f : v, c = 16.0f < lo ? 16.0f : lo;
-        const sigmoid_pair s = sigmoid_both(gelu_tanh_inner(c));
-        const float du = fmaf(c * c, 0.2140644488178f, 1.59576912160573f);
-        return fmaf(c * (s.value * s.complement), du, s.value) + (v - v);
-    }
-    if constexpr (K == DLF_SILU) {
-        const sigmoid_pair s = sigmoid_both(v);
-        return fmaf(v, s.value * s.complement, s.value);
-    }
-    if constexpr (K == DLF_SOFTPLUS) return -expm1f(-v);
-    return 1.0f; /* linear */
-}
 
 /* ---- kernels -------------------------------------------------------------------------------- */
 
@@ -80,8 +17,8 @@ struct operands {
 template <int K, bool BACKWARD>
 static __device__ __forceinline__ float apply(float a, float b, float alpha)
 {
-    if constexpr (BACKWARD) return a * slope<K>(b, alpha);
-    return value<K>(a, alpha);
+    if constexpr (BACKWARD) return a * dlf_act_slope<K>(b, alpha);
+    return dlf_act_value<K>(a, alpha);
 }
 
 template <int K, bool BACKWARD>

@@ -179,3 +179,29 @@ dlf_status DLF_CPU(activation_backward)(dlf_tensor *dx, const dlf_tensor *dy, co
     }
     return DLF_OK;
 }
+
+/* ---- for other kernels: f and f' on a piece of a row in cache -------------------------------- */
+
+void DLF_CPU(activation_values)(float *y, const float *z, int64_t n, dlf_activation f)
+{
+    kinds[f.kind].forward(y, z, n, (float)f.alpha);
+}
+
+void DLF_CPU(activation_slopes)(float *dz, const float *dy, const float *z, int64_t n,
+                                dlf_activation f)
+{
+    const struct kind *kind = &kinds[f.kind];
+    const float alpha = (float)f.alpha;
+    const bool from_z = dlf_activation_needs_x(f.kind) || f.kind == DLF_RELU ||
+                        f.kind == DLF_LEAKY_RELU || f.kind == DLF_LINEAR;
+    if (from_z) {
+        kind->backward(dz, dy, z, n, alpha);
+        return;
+    }
+    float y[512];
+    for (int64_t i = 0; i < n; i += 512) {
+        const int64_t count = n - i < 512 ? n - i : 512;
+        kind->forward(y, z + i, count, alpha);
+        kind->backward(dz + i, dy + i, y, count, alpha);
+    }
+}

@@ -23,6 +23,12 @@
 #include "dlf/kernels.def"
 #undef KERNEL
 
+/* activation_cpu.c: y = f(z), and dz = dy f'(z) from z, for a piece of a row. y may be z, dz may be
+ * dy or z. */
+void DLF_CPU(activation_values)(float *y, const float *z, int64_t n, dlf_activation f);
+void DLF_CPU(activation_slopes)(float *dz, const float *dy, const float *z, int64_t n,
+                                dlf_activation f);
+
 /* Threads for `work` elementary operations: one below ~20 us of work, where waking the team costs
  * more than it brings. Results never depend on it. */
 static inline int dlf_cpu_threads(const dlf_tensor *t, double work)

@@ -100,3 +100,9 @@ extern "C" dlf_status dlf_moments_cuda(dlf_tensor *out, const dlf_tensor *x)
     if (bytes) dlf_scratch_done(x, part, bytes);
     return dlf_launched(error, "moments");
 }
+
+extern "C" dlf_status dlf_moments_pieces_cuda(dlf_tensor *out, const dlf_tensor *x,
+                                              const dlf_tensor *offsets)
+{
+    return dlf_fail(DLF_ERR_NO_KERNEL, "moments_pieces: not written yet");
+}

@@ -8,12 +8,18 @@
 #include <string.h>
 
 #include "dlf/backend.h"
+#include "dlf/half.h"
 
 static const int64_t max_bytes = (int64_t)1 << 62;
 
 size_t dlf_dtype_size(dlf_dtype dtype)
 {
-    return dtype == DLF_F64 ? 8 : 4;
+    switch (dtype) {
+    case DLF_F64: return 8;
+    case DLF_F16:
+    case DLF_BF16: return 2;
+    default: return 4;
+    }
 }
 
 const char *dlf_dtype_name(dlf_dtype dtype)
@@ -22,6 +28,8 @@ const char *dlf_dtype_name(dlf_dtype dtype)
     case DLF_F32: return "f32";
     case DLF_F64: return "f64";
     case DLF_I32: return "i32";
+    case DLF_F16: return "f16";
+    case DLF_BF16: return "bf16";
     }
     return "?";
 }
@@ -200,28 +208,65 @@ static dlf_status staging(void **out, const dlf_tensor *t)
     return dlf_fail(DLF_ERR_OOM, "no host memory for a copy of %zu bytes", bytes);
 }
 
-dlf_status dlf_tensor_upload(dlf_tensor *dst, const float *src)
+static void store(void *data, dlf_dtype dtype, int64_t i, double x)
+{
+    switch (dtype) {
+    case DLF_F32: ((float *)data)[i] = (float)x; break;
+    case DLF_F64: ((double *)data)[i] = x; break;
+    case DLF_F16: ((uint16_t *)data)[i] = dlf_f16_of_double(x); break;
+    case DLF_BF16: ((uint16_t *)data)[i] = dlf_bf16_of_double(x); break;
+    case DLF_I32: break; /* refused by check_dtype */
+    }
+}
+
+static double load(const void *data, dlf_dtype dtype, int64_t i)
+{
+    switch (dtype) {
+    case DLF_F32: return ((const float *)data)[i];
+    case DLF_F64: return ((const double *)data)[i];
+    case DLF_F16: return dlf_float_of_f16(((const uint16_t *)data)[i]);
+    case DLF_BF16: return dlf_float_of_bf16(((const uint16_t *)data)[i]);
+    case DLF_I32: break;
+    }
+    return 0.0;
+}
+
+/* `src` holds `host` elements, converted on the way if the tensor's are others. */
+static dlf_status upload(dlf_tensor *dst, const void *src, dlf_dtype host)
 {
     DLF_TRY(check_dtype(dst, false, "upload"));
-    if (dst->dtype == DLF_F32) return to_device(dst, src);
+    if (dst->dtype == host) return to_device(dst, src);
     void *copy;
     DLF_TRY(staging(&copy, dst));
-    for (int64_t i = 0, n = dlf_tensor_count(dst); i < n; i++) ((double *)copy)[i] = src[i];
+    for (int64_t i = 0, n = dlf_tensor_count(dst); i < n; i++)
+        store(copy, dst->dtype, i, load(src, host, i));
     const dlf_status status = to_device(dst, copy);
     free(copy);
     return status;
 }
 
-dlf_status dlf_tensor_upload_f64(dlf_tensor *dst, const double *src)
+static dlf_status download(void *dst, const dlf_tensor *src, dlf_dtype host)
 {
-    DLF_TRY(check_dtype(dst, false, "upload_f64"));
-    if (dst->dtype == DLF_F64) return to_device(dst, src);
+    DLF_TRY(check_dtype(src, false, "download"));
+    if (src->dtype == host) return to_host(dst, src);
     void *copy;
-    DLF_TRY(staging(&copy, dst));
-    for (int64_t i = 0, n = dlf_tensor_count(dst); i < n; i++) ((float *)copy)[i] = (float)src[i];
-    const dlf_status status = to_device(dst, copy);
+    DLF_TRY(staging(&copy, src));
+    const dlf_status status = to_host(copy, src);
+    if (status == DLF_OK)
+        for (int64_t i = 0, n = dlf_tensor_count(src); i < n; i++)
+            store(dst, host, i, load(copy, src->dtype, i));
     free(copy);
     return status;
+}
+
+dlf_status dlf_tensor_upload(dlf_tensor *dst, const float *src)
+{
+    return upload(dst, src, DLF_F32);
+}
+
+dlf_status dlf_tensor_upload_f64(dlf_tensor *dst, const double *src)
+{
+    return upload(dst, src, DLF_F64);
 }
 
 dlf_status dlf_tensor_upload_i32(dlf_tensor *dst, const int32_t *src)
@@ -232,30 +277,12 @@ dlf_status dlf_tensor_upload_i32(dlf_tensor *dst, const int32_t *src)
 
 dlf_status dlf_tensor_download(float *dst, const dlf_tensor *src)
 {
-    DLF_TRY(check_dtype(src, false, "download"));
-    if (src->dtype == DLF_F32) return to_host(dst, src);
-    void *copy;
-    DLF_TRY(staging(&copy, src));
-    const dlf_status status = to_host(copy, src);
-    if (status == DLF_OK)
-        for (int64_t i = 0, n = dlf_tensor_count(src); i < n; i++)
-            dst[i] = (float)((const double *)copy)[i];
-    free(copy);
-    return status;
+    return download(dst, src, DLF_F32);
 }
 
 dlf_status dlf_tensor_download_f64(double *dst, const dlf_tensor *src)
 {
-    DLF_TRY(check_dtype(src, false, "download_f64"));
-    if (src->dtype == DLF_F64) return to_host(dst, src);
-    void *copy;
-    DLF_TRY(staging(&copy, src));
-    const dlf_status status = to_host(copy, src);
-    if (status == DLF_OK)
-        for (int64_t i = 0, n = dlf_tensor_count(src); i < n; i++)
-            dst[i] = ((const float *)copy)[i];
-    free(copy);
-    return status;
+    return download(dst, src, DLF_F64);
 }
 
 dlf_status dlf_tensor_download_i32(int32_t *dst, const dlf_tensor *src)

@@ -32,6 +32,8 @@ static bool type_fits(dlf_dtype dtype, dlf_operand_type type, dlf_dtype real)
     case DLF_REAL64: return dtype == DLF_F64;
     case DLF_INT: return dtype == DLF_I32;
     case DLF_REAL_OR_INT: return dtype == real || dtype == DLF_I32;
+    case DLF_STORAGE:
+        return dtype == real || (real == DLF_F32 && (dtype == DLF_F16 || dtype == DLF_BF16));
     }
     return false;
 }
@@ -41,6 +43,7 @@ static const char *type_text(dlf_operand_type type, dlf_dtype real)
     if (type == DLF_REAL64) return "f64";
     if (type == DLF_INT) return "i32";
     if (type == DLF_REAL) return dlf_dtype_name(real);
+    if (type == DLF_STORAGE) return real == DLF_F32 ? "f32, f16 or bf16" : "f64";
     return real == DLF_F32 ? "f32 or i32" : "f64 or i32";
 }
 
@@ -92,6 +95,7 @@ dlf_status dlf_call_check(const dlf_call *call)
 {
     const dlf_operand *o = call->operands;
     const dlf_device *dev = o[0].t->device;
+    const dlf_operand *storage = NULL; /* the first of this type; the others follow it */
     if (!dev) return dlf_call_refuse(call, "%s is not allocated", o[0].name);
     for (int i = 0; i < call->n; i++) {
         const dlf_tensor *t = o[i].t;
@@ -103,6 +107,11 @@ dlf_status dlf_call_check(const dlf_call *call)
         if (!type_fits(t->dtype, o[i].type, dev->real))
             return dlf_call_refuse(call, "%s must be %s", o[i].name,
                                    type_text(o[i].type, dev->real));
+        if (o[i].type == DLF_STORAGE) {
+            if (!storage) storage = &o[i];
+            if (t->dtype != storage->t->dtype)
+                return dlf_call_refuse(call, "%s and %s differ in type", storage->name, o[i].name);
+        }
         const int64_t own = dlf_tensor_member_count(t);
         if (t->shape[0] > 1 && t->stride < own)
             return dlf_call_refuse(call, "members of %s overlap: stride %lld, size %lld", o[i].name,

@@ -6,9 +6,14 @@
 #define DLF_OPS_CHECK_H
 #include "dlf/backend.h"
 
-enum { DLF_MAX_OPERANDS = 6 };
-
-typedef enum dlf_operand_type { DLF_REAL, DLF_REAL64, DLF_INT, DLF_REAL_OR_INT } dlf_operand_type;
+/* DLF_STORAGE: real, or f16 or bf16 where real is f32; the same for all such operands of a call. */
+typedef enum dlf_operand_type {
+    DLF_REAL,
+    DLF_REAL64,
+    DLF_INT,
+    DLF_REAL_OR_INT,
+    DLF_STORAGE
+} dlf_operand_type;
 
 typedef struct dlf_operand {
     const char *name;
@@ -40,4 +45,30 @@ dlf_status dlf_call_shape(const dlf_call *call, const char *name, const dlf_tens
 
 /* `t` has this many axes. */
 dlf_status dlf_call_axes(const dlf_call *call, const char *name, const dlf_tensor *t, int ndim);
+
+/* The call as data, checked:  DLF_CALL("gemm", DLF_OUT(c), DLF_IN(a), ...) declares `call`. */
+#define DLF_CALL(name, ...)                                                                        \
+    const dlf_operand operands_[] = {__VA_ARGS__};                                                 \
+    const dlf_call call = {name, operands_, sizeof operands_ / sizeof operands_[0]};               \
+    DLF_TRY(dlf_call_check(&call))
+
+/* clang-format off */
+#define DLF_OPERAND(name, t, type, out, alias) {name, t, type, out, alias}
+/* clang-format on */
+#define DLF_IN(t)              DLF_OPERAND(#t, t, DLF_REAL, false, NULL)
+#define DLF_IN_INT(t)          DLF_OPERAND(#t, t, DLF_INT, false, NULL)
+#define DLF_OUT(t)             DLF_OPERAND(#t, t, DLF_REAL, true, NULL)
+#define DLF_OUT_MAY_BE(t, src) DLF_OPERAND(#t, t, DLF_REAL, true, #src)
+/* The same for storage types. */
+#define DLF_IN_STORAGE(t)              DLF_OPERAND(#t, t, DLF_STORAGE, false, NULL)
+#define DLF_OUT_STORAGE(t)             DLF_OPERAND(#t, t, DLF_STORAGE, true, NULL)
+#define DLF_OUT_STORAGE_MAY_BE(t, src) DLF_OPERAND(#t, t, DLF_STORAGE, true, #src)
+
+/* Hand the call to the device's kernel. `device` is any operand's. */
+#define DLF_RUN(op, device, ...)                                                                   \
+    do {                                                                                           \
+        const dlf_device *dev_ = (device);                                                         \
+        if (dev_->ops->op) return dev_->ops->op(__VA_ARGS__);                                      \
+        return dlf_fail(DLF_ERR_NO_KERNEL, "%s has no kernel on %s", #op, dev_->info.backend);     \
+    } while (0)
 #endif

@@ -21,6 +21,8 @@
 #define DLF_OPS_H
 #include <stdint.h>
 
+#include "dlf/activation.h"
+#include "dlf/norm.h"
 #include "dlf/tensor.h"
 #ifdef __cplusplus
 extern "C" {
@@ -54,45 +56,9 @@ DLF_MUST_CHECK dlf_status dlf_bias_grad(dlf_tensor *dbias, const dlf_tensor *dy,
 
 /* ---- activations -------------------------------------------------------------------------- */
 
-/*        name        text          value                                                       */
-#define DLF_ACTIVATION_MAP(X)                                                                   \
-    X(LINEAR,     "linear")      /* x                                                          */ \
-    X(SIGMOID,    "sigmoid")     /* 1/(1+e^-x)                                                 */ \
-    X(TANH,       "tanh")        /* tanh x                                                     */ \
-    X(RELU,       "relu")        /* x > 0 ? x : 0                              derivative(0)=0 */ \
-    X(LEAKY_RELU, "leaky_relu")  /* x > 0 ? x : alpha x      alpha = 0.01      derivative(0)=alpha */ \
-    X(ELU,        "elu")         /* x > 0 ? x : alpha (e^x-1)  alpha = 1                       */ \
-    X(SELU,       "selu")        /* s ELU(x), s = 1.0507.., alpha = 1.6732..  Klambauer 2017   */ \
-    X(GELU,       "gelu")        /* x Phi(x), Phi by erf            Hendrycks & Gimpel 2016    */ \
-    X(GELU_TANH,  "gelu_tanh")   /* x/2 (1+tanh(sqrt(2/pi)(x+0.044715x^3)))                    */ \
-    X(SILU,       "silu")        /* x sigmoid(x)                    Elfwing et al. 2017        */ \
-    X(SOFTPLUS,   "softplus")    /* log(1+e^x)                                                 */
-
-typedef enum dlf_activation_kind {
-#define X(name, text) DLF_##name,
-    DLF_ACTIVATION_MAP(X)
-#undef X
-    DLF_ACTIVATION_COUNT
-} dlf_activation_kind;
-
-typedef struct dlf_activation {
-    dlf_activation_kind kind;
-    double alpha; /* leaky_relu slope, elu scale; ignored by the others */
-} dlf_activation;
-
-/* The activation with its default alpha. */
-dlf_activation dlf_activation_of(dlf_activation_kind kind);
-const char *dlf_activation_name(dlf_activation_kind kind);
-/* DLF_ERR_NOT_FOUND with the list of names in the message. */
-DLF_MUST_CHECK dlf_status dlf_activation_find(dlf_activation *out, const char *name);
-/* The definition, in double. Used by the reference, by theory and by finite differences. */
-double dlf_activation_value(dlf_activation f, double x);
-double dlf_activation_derivative(dlf_activation f, double x);
-/* What dlf_activation_backward reads: true = x (gelu, gelu_tanh, silu), false = y (all others). */
-bool dlf_activation_needs_x(dlf_activation_kind kind);
-
 /* y = f(x)                 y, x same shape, contiguous members; y may alias x
- *   cost 8 bytes per element */
+ *   storage   all tensors real, or on cpu and cuda all f16 or all bf16; arithmetic is float
+ *   cost 8 bytes per element (16-bit: 4) */
 DLF_MUST_CHECK dlf_status dlf_activation_forward(dlf_tensor *y, const dlf_tensor *x,
                                                  dlf_activation f);
 
@@ -118,6 +84,15 @@ enum { DLF_MOMENT_SUM, DLF_MOMENT_SUM_SQUARES, DLF_MOMENT_MAX_ABS, DLF_MOMENT_NO
  *   cost  4 bytes per element */
 DLF_MUST_CHECK dlf_status dlf_moments(dlf_tensor *out, const dlf_tensor *x);
 
+/* The same for pieces of each member: all layers of a population in one call.
+ * out[p,k] = moments of x[p, offsets[k] .. offsets[k+1]-1]
+ *
+ *   out      (P,K,DLF_MOMENTS) float64;  x (P,n);  offsets (K+1) int32
+ *   offsets  outside 0..n are clamped; an empty piece (offsets[k+1] <= offsets[k]) gives zeros
+ *   cost     4 bytes per element */
+DLF_MUST_CHECK dlf_status dlf_moments_pieces(dlf_tensor *out, const dlf_tensor *x,
+                                             const dlf_tensor *offsets);
+
 /* ---- classification loss ------------------------------------------------------------------ */
 
 /* loss[p,i] = log sum_c exp(z[p,i,c]) - z[p,i,label]     (rows shifted by their maximum)
@@ -133,6 +108,40 @@ DLF_MUST_CHECK dlf_status dlf_softmax_xent_forward(dlf_tensor *loss, dlf_tensor 
  *   cost 8PBC bytes */
 DLF_MUST_CHECK dlf_status dlf_softmax_xent_backward(dlf_tensor *dlogits, const dlf_tensor *logits,
                                                     const dlf_tensor *labels, double scale);
+
+/* ---- elementwise losses ------------------------------------------------------------------- */
+
+/*        name         text        l(x,t), and where its derivative is a choice                 */
+#define DLF_LOSS_MAP(X)                                                                         \
+    X(LOSS_MSE,    "mse")       /* (x-t)^2                                                     */ \
+    X(LOSS_MAE,    "mae")       /* |x-t|                                        l'(t) = 0      */ \
+    X(LOSS_HUBER,  "huber")     /* d = x-t: |d| <= delta ? d^2/2 : delta (|d| - delta/2)       */ \
+    X(LOSS_BCE,    "bce")       /* max(x,0) - x t + log(1+e^-|x|): cross-entropy of sigmoid(x) */ \
+    X(LOSS_HINGE,  "hinge")     /* max(0, 1 - t x), t = +-1                     l'(1/t) = 0    */
+
+typedef enum dlf_loss_kind {
+#define X(name, text) DLF_##name,
+    DLF_LOSS_MAP(X)
+#undef X
+    DLF_LOSS_COUNT
+} dlf_loss_kind;
+
+typedef struct dlf_loss {
+    dlf_loss_kind kind;
+    double delta; /* huber only, > 0 */
+} dlf_loss;
+
+const char *dlf_loss_name(dlf_loss_kind kind);
+
+/* loss[p,i] = sum_j l(x[p,i,j], t[p,i,j])
+ *   loss (P,B);  x (P,B,N);  t (P,B,N), or (1,B,N) for all p           cost 8PBN bytes */
+DLF_MUST_CHECK dlf_status dlf_loss_forward(dlf_tensor *loss, const dlf_tensor *x,
+                                           const dlf_tensor *t, dlf_loss l);
+
+/* dx[p,i,j] = scale l'(x[p,i,j], t[p,i,j])         l' by x; 1/(B N) is the mean of mse
+ *   dx may alias x. NaN in x or t: NaN.                                cost 12PBN bytes */
+DLF_MUST_CHECK dlf_status dlf_loss_backward(dlf_tensor *dx, const dlf_tensor *x,
+                                            const dlf_tensor *t, dlf_loss l, double scale);
 
 /* ---- optimiser ---------------------------------------------------------------------------- */
 
@@ -151,6 +160,25 @@ DLF_MUST_CHECK dlf_status dlf_sgd_step(dlf_tensor *w, dlf_tensor *v, const dlf_t
                                        const dlf_tensor *lr, const dlf_tensor *g_scale,
                                        dlf_sgd_args args);
 
+typedef struct dlf_adam_args {
+    double beta1, beta2; /* in [0,1): 0.9, 0.999                                        */
+    double eps;          /* >= 0, outside the root: 1e-8                                */
+    double weight_decay; /* lambda >= 0                                                 */
+    bool decoupled;      /* true: AdamW (Loshchilov & Hutter 2019); false: L2 in d      */
+    int64_t step;        /* t = 1, 2, ..: which step this is                            */
+} dlf_adam_args;
+
+/* d = s_p g (+ lambda w unless decoupled);  m = beta1 m + (1-beta1) d;  v = beta2 v + (1-beta2) d^2
+ * w = w - lr_p (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + eps)   (- lr_p lambda w if decoupled)
+ *                                                 Kingma & Ba 2015, Algorithm 1; PyTorch's order
+ *   w, g     (P,n)  all parameters of a member in one row
+ *   m, v     (P,n)  moments, start from zeros
+ *   lr       (P);   g_scale (P), NULL means 1
+ *   cost     4Pn (4 reads + 3 writes) bytes */
+DLF_MUST_CHECK dlf_status dlf_adam_step(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v,
+                                        const dlf_tensor *g, const dlf_tensor *lr,
+                                        const dlf_tensor *g_scale, dlf_adam_args args);
+
 /* norm[p] = |g[p]|_2;   g_scale[p] = min(1, max_norm[p] / norm[p])       (Pascanu et al. 2013)
  *   g_scale, norm (P);  g (P,n);  max_norm (P), Inf = no clipping (g_scale exactly 1)
  *   norm NaN: g_scale NaN. norm Inf: g_scale 0, so that Inf entries become NaN in the step.
@@ -166,6 +194,43 @@ DLF_MUST_CHECK dlf_status dlf_clip_by_norm(dlf_tensor *g_scale, dlf_tensor *norm
  *   An index outside 0..R-1 gives NaN (real) or INT32_MIN (int32).   cost 8PBN bytes */
 DLF_MUST_CHECK dlf_status dlf_gather_rows(dlf_tensor *y, const dlf_tensor *x,
                                           const dlf_tensor *index);
+
+/* y[p,i,:] = table[p, index[p,i], :]                  an embedding: every member has its own table
+ *   y (P,B,N); table (P,V,N); index (P,B) or (1,B) int32
+ *   An index outside 0..V-1 gives NaN.                cost 8PBN bytes */
+DLF_MUST_CHECK dlf_status dlf_embedding_forward(dlf_tensor *y, const dlf_tensor *table,
+                                                const dlf_tensor *index);
+
+/* dtable[p,v,:] = sum over i with index[p,i] == v of dy[p,i,:] + beta dtable[p,v,:]
+ *   dtable (P,V,N); dy (P,B,N); index as in forward; beta == 0: dtable is not read, every row is
+ *   written. The sum runs in ascending i, hence the same bits always; an index outside 0..V-1 adds
+ *   to no row.                                        cost 4P(BN+VN) bytes */
+DLF_MUST_CHECK dlf_status dlf_embedding_backward(dlf_tensor *dtable, const dlf_tensor *dy,
+                                                 const dlf_tensor *index, double beta);
+
+/* ---- pooling ------------------------------------------------------------------------------ */
+
+typedef enum dlf_pool_kind { DLF_POOL_MAX, DLF_POOL_AVERAGE } dlf_pool_kind;
+
+typedef struct dlf_pool {
+    dlf_pool_kind kind;
+    dlf_layout layout;
+    int64_t kernel[2], stride[2], pad[2]; /* vertical, horizontal; 0 <= pad <= kernel/2         */
+    bool count_pad; /* average: divide by the kernel's size, not by the positions inside x      */
+} dlf_pool;
+
+/* y[p,n,c,i,j] = max or mean of x[p,n,c, i stride - pad + 0..kernel-1, j ..], padding left out
+ *   DLF_NCHW  x (P,N,C,H,W), y (P,N,C,OH,OW);  DLF_NHWC  x (P,N,H,W,C), y (P,N,OH,OW,C)
+ *   OH = (H + 2 pad - kernel) / stride + 1, rounded down
+ *   A NaN in the window gives NaN.                    cost one read of x, one write of y */
+DLF_MUST_CHECK dlf_status dlf_pool_forward(dlf_tensor *y, const dlf_tensor *x, dlf_pool pool);
+
+/* dx = sum over the windows that hold the position: max: dy where it is the window's maximum (the
+ * first in row-major order, or the first NaN); average: dy / divisor.
+ *   dx, dy as x, y of forward; x: needed by max, else may be NULL
+ *   Each dx is a sum in a fixed order: no atomics.    cost read dy (and x), write dx */
+DLF_MUST_CHECK dlf_status dlf_pool_backward(dlf_tensor *dx, const dlf_tensor *dy,
+                                            const dlf_tensor *x, dlf_pool pool);
 
 /* ---- random numbers (see rng.h: the same bits on every device) ------------------------------ */
 
@@ -184,6 +249,25 @@ DLF_MUST_CHECK dlf_status dlf_random_normal(dlf_tensor *x, const dlf_tensor *mem
 /* x[p,i] = lo + (hi-lo) dlf_rng_uniform(seed, stream, member[p], i), rounded as one fma */
 DLF_MUST_CHECK dlf_status dlf_random_uniform(dlf_tensor *x, const dlf_tensor *member, double lo,
                                              double hi, dlf_rng rng);
+
+typedef struct dlf_dropout {
+    dlf_rng rng;
+    uint64_t first; /* index of the first draw: advance it from step to step                        */
+    int64_t run;    /* elements in a row that share one draw: 1; S = whole channels of NCHW         */
+    bool rescale;   /* divide what is kept by 1 - rate ("inverted dropout")                         */
+} dlf_dropout;
+
+/* y[p,i] = x[p,i] k / (rescale ? 1 - rate[p] : 1)
+ * k = 0 if dlf_rng_uniform(seed, stream, member[p], first + i / run) < rate[p], else 1
+ *
+ *   Dropout on activations (Srivastava et al. 2014), DropConnect on weights (Wan et al. 2013), whole
+ *   channels (Tompson et al. 2015). Its own backward: call it on dy with the same arguments.
+ *   y, x     (P,...), same shape; y may alias x;  member (P) int32 or NULL for 0,1,..,P-1
+ *   rate     (P) in [0,1]; 0: y = x, 1: y = 0 x
+ *   k is multiplied: a dropped NaN or Inf gives NaN.   cost 8 bytes per element; no mask is stored */
+DLF_MUST_CHECK dlf_status dlf_dropout_apply(dlf_tensor *y, const dlf_tensor *x,
+                                            const dlf_tensor *member, const dlf_tensor *rate,
+                                            dlf_dropout dropout);
 
 #ifdef __cplusplus
 }

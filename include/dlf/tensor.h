@@ -20,7 +20,8 @@ enum { DLF_MAX_DIMS = 6 };
 
 typedef struct dlf_device dlf_device;
 
-typedef enum dlf_dtype { DLF_F32, DLF_F64, DLF_I32 } dlf_dtype;
+/* F16 and BF16 (half.h) are storage: ops that take them compute in float. */
+typedef enum dlf_dtype { DLF_F32, DLF_F64, DLF_I32, DLF_F16, DLF_BF16 } dlf_dtype;
 
 typedef struct dlf_tensor {
     void *data;                  /* on the device; owned unless `view`                          */
@@ -33,7 +34,7 @@ typedef struct dlf_tensor {
 } dlf_tensor;
 
 size_t dlf_dtype_size(dlf_dtype dtype);      /* bytes of one element */
-const char *dlf_dtype_name(dlf_dtype dtype); /* "f32", "f64", "i32"  */
+const char *dlf_dtype_name(dlf_dtype dtype); /* "f32", "f64", "i32", "f16", "bf16" */
 
 /* Allocate an uninitialised tensor.
  *
@@ -69,8 +70,8 @@ bool dlf_tensor_same_shape(const dlf_tensor *a, const dlf_tensor *b);
 /* "f32(16,64,10)" into `text`; returns `text`. For messages. */
 const char *dlf_tensor_describe(const dlf_tensor *t, char *text, size_t size);
 
-/* Copies between host and device. Host side: contiguous, dlf_tensor_count(t) elements. F32 and F64
- * tensors take and give either float or double (rounded to nearest); I32 only int32_t.
+/* Copies between host and device. Host side: contiguous, dlf_tensor_count(t) elements. Floating
+ * tensors take and give either float or double (rounded to nearest, once); I32 only int32_t.
  * All four return after the data has arrived.
  *   errors   DLF_ERR_ARG (dtype), DLF_ERR_DEVICE (copy failed)                                */
 DLF_MUST_CHECK dlf_status dlf_tensor_upload(dlf_tensor *dst, const float *src);

@@ -1,0 +1,6 @@
+#include "cpu.h"
+
+dlf_status DLF_CPU(dropout_apply)(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *member, const dlf_tensor *rate, dlf_dropout dropout)
+{
+    return dlf_fail(DLF_ERR_NO_KERNEL, "dropout_apply: not written yet");
+}

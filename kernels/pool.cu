@@ -1,0 +1,11 @@
+#include "common.cuh"
+
+extern "C" dlf_status dlf_pool_forward_cuda(dlf_tensor *y, const dlf_tensor *x, dlf_pool pool)
+{
+    return dlf_fail(DLF_ERR_NO_KERNEL, "pool_forward: not written yet");
+}
+
+extern "C" dlf_status dlf_pool_backward_cuda(dlf_tensor *dx, const dlf_tensor *dy, const dlf_tensor *x, dlf_pool pool)
+{
+    return dlf_fail(DLF_ERR_NO_KERNEL, "pool_backward: not written yet");
+}
