@@ -82,14 +82,38 @@ static inline dlf_tensor kt_tensor_of(dlf_device *dev, const float *host, int nd
     kt_tensor_of((dev), (host), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),         \
                  (const int64_t[]){__VA_ARGS__})
 
+/* Storage tensor on the device under test, and the same rounded values on ref. `host` NULL: NaN. */
+static inline void kt_storage_pair(dlf_tensor *on_dev, dlf_tensor *on_ref, dlf_dtype dtype,
+                                   const float *host, int ndim, const int64_t *shape)
+{
+    OK(dlf_tensor_init(on_dev, kt_dev, kt_dev->real == DLF_F32 ? dtype : kt_dev->real, ndim,
+                       shape));
+    OK(dlf_tensor_init(on_ref, kt_ref, DLF_F64, ndim, shape));
+    const size_t n = (size_t)dlf_tensor_count(on_dev);
+    double *copy = malloc(n * sizeof *copy);
+    assert_non_null(copy);
+    for (size_t i = 0; i < n; i++) copy[i] = host ? (double)host[i] : (double)NAN;
+    OK(dlf_tensor_upload_f64(on_dev, copy));
+    OK(dlf_tensor_download_f64(copy, on_dev));
+    OK(dlf_tensor_upload_f64(on_ref, copy));
+    free(copy);
+}
+
+/* Relative error of one rounding to `dtype`. */
+static inline double kt_rounding(dlf_dtype dtype)
+{
+    return dtype == DLF_F16 ? 0x1p-11 : dtype == DLF_BF16 ? 0x1p-8 : 0x1p-24;
+}
+
 /* scale * N(0,1) + shift, reproducible; malloc'ed. */
 static inline float *kt_random(int64_t n, uint32_t stream, float scale, float shift)
 {
     float *x = malloc((size_t)n * sizeof *x);
     assert_non_null(x);
     for (int64_t i = 0; i < n; i++)
-        x[i] = scale * dlf_rng_normal(20260101, dlf_stream(DLF_PURPOSE_TEST, stream), 0,
-                                      (uint64_t)i) + shift;
+        x[i] =
+            scale * dlf_rng_normal(20260101, dlf_stream(DLF_PURPOSE_TEST, stream), 0, (uint64_t)i) +
+            shift;
     return x;
 }
 
