@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Normalizations and activations: dlf against PyTorch, in turns, with the copy bandwidth beside it.
+
+    python3 bench/peers/kernels.py build/default/bench_kernels [--filter REGEX] [--out FILE.json]
+
+Both sides run the same shapes on the same number of threads of the same machine. Rounds alternate
+dlf, PyTorch, dlf, PyTorch; the ratio is taken per round, so that a slow phase of the machine hits both.
+PyTorch gets its own best case: its operators are called directly (backward through the aten operators
+that autograd would call), and the allocator keeps memory instead of returning it to the system. The
+copy moves as many bytes as the kernel must (every operand once), so that "of copy" is a fraction of what
+this machine reached in the same round.
+"""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+RESNET = [(8, 64, 112, 112), (8, 64, 56, 56), (8, 256, 56, 56), (8, 512, 28, 28), (8, 1024, 14, 14),
+          (8, 2048, 7, 7)]
+ROWS = [(8192, 768), (2048, 4096), (512, 1024), (4096, 128), (128, 16384), (64, 64)]
+SIZES = [1 << 14, 1 << 20, 1 << 24, 1 << 26]  # elements
+ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu"]
+
+
+def suite():
+    """(name, request to bench_kernels, description for the peer)."""
+    for direction in ("forward", "backward"):
+        for m, n in ROWS:
+            for kind in ("layer_norm", "rms_norm"):
+                yield (f"{kind} {direction} {m}x{n}",
+                       f"norm {kind} {direction} nchw f32 linear 0 0 1 {m} {n} 1 0",
+                       dict(op=kind, direction=direction, shape=(m, n), layout="nchw"))
+        for kind in ("batch_norm", "group_norm", "instance_norm"):
+            for n, c, h, w in RESNET:
+                for layout in ("nchw", "nhwc"):
+                    yield (f"{kind} {direction} {layout} {n}x{c}x{h}x{w}",
+                           f"norm {kind} {direction} {layout} f32 linear 32 0 1 {n} {c} {h} {w}",
+                           dict(op=kind, direction=direction, shape=(n, c, h, w), layout=layout))
+        for m, n in ((8192, 512), (64, 128)):
+            yield (f"batch_norm {direction} {m}x{n}",
+                   f"norm batch_norm {direction} nchw f32 linear 0 0 1 {m} {n} 1 0",
+                   dict(op="batch_norm", direction=direction, shape=(m, n), layout="nchw"))
+        for kind in ACTIVATIONS:
+            for n in SIZES:
+                yield (f"{kind} {direction} {n}", f"act {kind} {direction} f32 {n}",
+                       dict(op=kind, direction=direction, shape=(n,), layout="nchw"))
+    for n, c, h, w in RESNET[:3]:
+        yield (f"batch_norm infer nchw {n}x{c}x{h}x{w}",
+               f"norm batch_norm infer nchw f32 linear 0 0 1 {n} {c} {h} {w}",
+               dict(op="batch_norm", direction="infer", shape=(n, c, h, w), layout="nchw"))
+
+
+class Ours:
+    def __init__(self, binary, device, threads):
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen([binary, device], env=env, text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+        self.name = self.process.stdout.readline().strip()
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        reply = self.process.stdout.readline().strip()
+        if not reply.startswith("ok "):
+            raise RuntimeError(f"{line}: {reply or 'bench_kernels died'}")
+        return float(reply[3:])
+
+
+class Torch:
+    def __init__(self, threads, device):
+        import torch
+        self.torch, self.device = torch, device
+        torch.set_num_threads(threads)
+        torch.manual_seed(1)
+
+    def prepare(self, op, direction, shape, layout):
+        torch, aten = self.torch, self.torch.ops.aten
+        F = torch.nn.functional
+        x = torch.randn(shape, device=self.device)
+        if layout == "nhwc":
+            x = x.contiguous(memory_format=torch.channels_last)
+        dy = torch.randn_like(x)
+        if op in ACTIVATIONS:
+            forward = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "gelu": F.gelu,
+                       "silu": F.silu}[op]
+            y = forward(x)
+            backward = {"relu": lambda: aten.threshold_backward(dy, y, 0),
+                        "sigmoid": lambda: aten.sigmoid_backward(dy, y),
+                        "tanh": lambda: aten.tanh_backward(dy, y),
+                        "gelu": lambda: aten.gelu_backward(dy, x),
+                        "silu": lambda: aten.silu_backward(dy, x)}[op]
+            return (lambda: forward(x)) if direction == "forward" else backward
+        channels = shape[1]
+        w, b = (torch.rand(channels, device=self.device) + 0.5 for _ in range(2))
+        mean, var = torch.zeros(channels, device=self.device), torch.ones(channels, device=self.device)
+        if op == "layer_norm":
+            y, mu, rstd = aten.native_layer_norm(x, [channels], w, b, 1e-5)
+            if direction == "forward":
+                return lambda: aten.native_layer_norm(x, [channels], w, b, 1e-5)
+            return lambda: aten.native_layer_norm_backward(dy, x, [channels], mu, rstd, w, b, [True] * 3)
+        if op == "batch_norm":
+            if direction == "infer":
+                return lambda: aten.native_batch_norm(x, w, b, mean, var, False, 0.1, 1e-5)
+            y, mu, rstd = aten.native_batch_norm(x, w, b, mean, var, True, 0.1, 1e-5)
+            if direction == "forward":
+                return lambda: aten.native_batch_norm(x, w, b, mean, var, True, 0.1, 1e-5)
+            return lambda: aten.native_batch_norm_backward(dy, x, w, mean, var, mu, rstd, True, 1e-5,
+                                                           [True] * 3)
+        if op == "group_norm":
+            n, size = shape[0], shape[2] * shape[3]
+            y, mu, rstd = aten.native_group_norm(x, w, b, n, channels, size, 32, 1e-5)
+            if direction == "forward":
+                return lambda: aten.native_group_norm(x, w, b, n, channels, size, 32, 1e-5)
+            return lambda: aten.native_group_norm_backward(dy, x, mu, rstd, w, n, channels, size, 32,
+                                                           [True] * 3)
+        call = {"instance_norm": lambda: F.instance_norm(x, weight=w, bias=b),
+                "rms_norm": lambda: F.rms_norm(x, [channels], w, 1e-5)}[op]
+        if direction == "forward":
+            return call
+        wants = (x, w, b) if op == "instance_norm" else (x, w)
+        for t in wants:
+            t.requires_grad_(True)
+        with torch.enable_grad():
+            y = call()
+        return lambda: torch.autograd.grad(y, wants, dy, retain_graph=True)
+
+    def time(self, call, count):
+        if self.device == "cuda":
+            start, stop = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            for _ in range(count):
+                call()
+            stop.record()
+            stop.synchronize()
+            return 1e-3 * start.elapsed_time(stop)
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return time.perf_counter() - start
+
+
+def quartiles(values):
+    q = statistics.quantiles(values, n=4)
+    return {"median": statistics.median(values), "q1": q[0], "q3": q[2], "n": len(values),
+            "samples": [float(f"{v:.5g}") for v in values]}
+
+
+def measure(ours, copier, peer, request, description, rounds, budget):
+    call = peer.prepare(**description)
+    bytes_moved = ours.ask(request)
+    copier.ask(f"copy {int(bytes_moved)}")
+    once = max(ours.ask("run 2") / 2, 1e-7)
+    count = max(1, int(budget / once))
+    call()
+    once = max(peer.time(call, 2) / 2, 1e-7)
+    peer_count = max(1, int(budget / once))
+    a, b, c = [], [], []
+    for _ in range(rounds):
+        a.append(1e6 * ours.ask(f"run {count}") / count)
+        b.append(1e6 * peer.time(call, peer_count) / peer_count)
+        c.append(1e6 * copier.ask(f"run {count}") / count)
+    return {"bytes": bytes_moved, "dlf_us": quartiles(a), "torch_us": quartiles(b),
+            "copy_us": quartiles(c), "speedup": quartiles([t / o for t, o in zip(b, a)]),
+            "of_copy": quartiles([k / o for k, o in zip(c, a)])}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--filter", default="", help="regular expression on the row's name")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--budget", type=float, default=0.05, help="seconds per side and round")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--out")
+    a = parser.parse_args()
+    # glibc gives large blocks back at every free; without this PyTorch would pay for page faults.
+    keep = {"MALLOC_MMAP_THRESHOLD_": str(1 << 34), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+    if any(os.environ.get(k) != v for k, v in keep.items()):
+        os.environ.update(keep)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    ours, copier = (Ours(a.binary, a.device, a.threads) for _ in range(2))
+    peer = Torch(a.threads, a.device)
+    rows = {}
+    print(f"{'':44} {'dlf us':>10} {'torch us':>10} {'speed-up':>8} {'quartiles':>13} {'GB/s':>6} {'of copy':>8}",
+          file=sys.stderr)
+    with peer.torch.no_grad():
+        for name, request, description in suite():
+            if not re.search(a.filter, name):
+                continue
+            try:
+                r = measure(ours, copier, peer, request, description, a.rounds, a.budget)
+            except RuntimeError as e:
+                rows[name] = {"error": str(e)}
+                print(f"{name:44} {e}", file=sys.stderr)
+                continue
+            rows[name] = r
+            s = r["speedup"]
+            print(f"{name:44} {r['dlf_us']['median']:10.1f} {r['torch_us']['median']:10.1f} {s['median']:8.2f} "
+                  f"{s['q1']:6.2f}-{s['q3']:<6.2f} {1e-3 * r['bytes'] / r['dlf_us']['median']:6.1f} "
+                  f"{100 * r['of_copy']['median']:6.0f} %", file=sys.stderr)
+    result = {"what": "time per call in microseconds, float32, buffers reused", "device": ours.name,
+              "threads": a.threads, "torch_version": peer.torch.__version__,
+              "date": time.strftime("%Y-%m-%d", time.gmtime()), "rounds": a.rounds, "rows": rows}
+    if a.out:
+        with open(a.out, "w") as f:
+            json.dump(result, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
