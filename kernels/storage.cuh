@@ -47,7 +47,7 @@ template <int V, class T> static __device__ __forceinline__ void dlf_load(float 
     } else {
         const uint4 raw = *reinterpret_cast<const uint4 *>(p);
         T t[V];
-        memcpy(t, &raw, sizeof raw);
+        memcpy(static_cast<void *>(t), &raw, sizeof raw);
 #pragma unroll
         for (int i = 0; i < V; i++) v[i] = dlf_to_float(t[i]);
     }
