@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * activation.cu -- one kernel per kind and direction; both are memory-bound, so that a thread moves
- * 2 x 16 bytes per array and round. Unaligned views take the same kernel element by element. */
+ * activation.cu -- one kernel per kind, direction and storage type; all are memory-bound, so that a
+ * thread moves 2 x 16 bytes per array and round. Unaligned views take one kernel per direction and
+ * type, which goes element by element and asks for the kind as it runs. */
 #include "activation.cuh"
-#include "math.cuh"
+#include "storage.cuh"
 
 /* ---- kernels -------------------------------------------------------------------------------- */
 
-/* y = f(x) if K is forward, y = dy f'(x) else: out[i] = op(a[i], b[i]). `b` may be NULL. */
-struct operands {
-    dlf_view<float> out;
-    dlf_view<const float> a, b;
+/* Forward out = f(a), backward out = a f'(b). */
+template <class T> struct operands {
+    dlf_view<T> out;
+    dlf_view<const T> a, b;
     int64_t members, n;
     float alpha;
 };
@@ -21,106 +22,131 @@ static __device__ __forceinline__ float apply(float a, float b, float alpha)
     return dlf_act_value<K>(a, alpha);
 }
 
-template <int K, bool BACKWARD>
-static __device__ __forceinline__ float4 apply4(float4 a, float4 b, float alpha)
+template <int K, bool BACKWARD, class T>
+static __device__ __forceinline__ T apply1(T a, T b, float alpha)
 {
-    return make_float4(apply<K, BACKWARD>(a.x, b.x, alpha), apply<K, BACKWARD>(a.y, b.y, alpha),
-                       apply<K, BACKWARD>(a.z, b.z, alpha), apply<K, BACKWARD>(a.w, b.w, alpha));
+    return dlf_of_float<T>(apply<K, BACKWARD>(dlf_to_float(a), dlf_to_float(b), alpha));
+}
+
+/* 16 bytes of each. They stay packed until here, so that what is in flight takes few registers. */
+template <int K, bool BACKWARD, class T>
+static __device__ __forceinline__ uint4 apply16(uint4 a, uint4 b, float alpha)
+{
+    T a_t[dlf_vector<T>], b_t[dlf_vector<T>];
+    memcpy(static_cast<void *>(a_t), &a, sizeof a);
+    memcpy(static_cast<void *>(b_t), &b, sizeof b);
+#pragma unroll
+    for (int i = 0; i < dlf_vector<T>; i++) a_t[i] = apply1<K, BACKWARD>(a_t[i], b_t[i], alpha);
+    memcpy(&a, a_t, sizeof a);
+    return a;
 }
 
 /* Every element is read and written by one thread, reads before writes: out may be a or b. */
-template <int K, bool BACKWARD>
-static __global__ void __launch_bounds__(DLF_BLOCK) elementwise4(operands o)
+template <int K, bool BACKWARD, class T>
+static __global__ void __launch_bounds__(DLF_BLOCK) elementwise16(operands<T> o)
 {
     constexpr bool TWO = BACKWARD && K != DLF_LINEAR; /* linear reads only dy */
-    const int64_t vectors = o.n / 4, step = (int64_t)gridDim.x * DLF_BLOCK;
+    const int64_t vectors = o.n / dlf_vector<T>, step = (int64_t)gridDim.x * DLF_BLOCK;
     const int64_t self = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x;
     for (int64_t p = blockIdx.y; p < o.members; p += gridDim.y) {
-        float *out = o.out.member(p);
-        const float *a = o.a.member(p), *b = TWO ? o.b.member(p) : a;
-        const float4 *a4 = reinterpret_cast<const float4 *>(a);
-        const float4 *b4 = reinterpret_cast<const float4 *>(b);
-        float4 *out4 = reinterpret_cast<float4 *>(out);
+        T *out = o.out.member(p);
+        const T *a = o.a.member(p), *b = TWO ? o.b.member(p) : a;
+        const uint4 *a16 = reinterpret_cast<const uint4 *>(a);
+        const uint4 *b16 = reinterpret_cast<const uint4 *>(b);
+        uint4 *out16 = reinterpret_cast<uint4 *>(out);
         for (int64_t i = self; i < vectors; i += 2 * step) {
             const bool second = i + step < vectors; /* all loads go out before the first use */
-            const float4 a_0 = a4[i], a_1 = second ? a4[i + step] : a_0;
-            const float4 b_0 = TWO ? b4[i] : a_0, b_1 = TWO && second ? b4[i + step] : a_1;
-            out4[i] = apply4<K, BACKWARD>(a_0, b_0, o.alpha);
-            if (second) out4[i + step] = apply4<K, BACKWARD>(a_1, b_1, o.alpha);
+            const uint4 a_0 = a16[i], a_1 = second ? a16[i + step] : a_0;
+            const uint4 b_0 = TWO ? b16[i] : a_0, b_1 = TWO && second ? b16[i + step] : a_1;
+            out16[i] = apply16<K, BACKWARD, T>(a_0, b_0, o.alpha);
+            if (second) out16[i + step] = apply16<K, BACKWARD, T>(a_1, b_1, o.alpha);
         }
-        const int64_t i = 4 * vectors + self; /* at most three left */
-        if (i < o.n) out[i] = apply<K, BACKWARD>(a[i], b[i], o.alpha);
+        const int64_t i = dlf_vector<T> * vectors + self; /* less than a vector is left */
+        if (i < o.n) out[i] = apply1<K, BACKWARD>(a[i], b[i], o.alpha);
     }
 }
 
-/* The second bound lets gelu_tanh keep its state in registers across the division. */
-template <int K, bool BACKWARD>
-static __global__ void __launch_bounds__(DLF_BLOCK, 4) elementwise1(operands o)
+template <bool BACKWARD, class T>
+static __device__ __forceinline__ T apply_kind(int kind, T a, T b, float alpha)
 {
-    constexpr bool TWO = BACKWARD && K != DLF_LINEAR;
+    switch (kind) {
+#define X(name, text)                                                                              \
+    case DLF_##name: return apply1<DLF_##name, BACKWARD>(a, b, alpha);
+        DLF_ACTIVATION_MAP(X)
+#undef X
+    }
+    return a;
+}
+
+template <bool BACKWARD, class T>
+static __global__ void __launch_bounds__(DLF_BLOCK) elementwise1(operands<T> o, int kind)
+{
     const int64_t step = (int64_t)gridDim.x * DLF_BLOCK;
     for (int64_t p = blockIdx.y; p < o.members; p += gridDim.y) {
-        float *out = o.out.member(p);
-        const float *a = o.a.member(p), *b = TWO ? o.b.member(p) : a;
+        T *out = o.out.member(p);
+        const T *a = o.a.member(p), *b = BACKWARD ? o.b.member(p) : a;
         for (int64_t i = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x; i < o.n; i += step)
-            out[i] = apply<K, BACKWARD>(a[i], b[i], o.alpha);
+            out[i] = apply_kind<BACKWARD>(kind, a[i], b[i], o.alpha);
     }
 }
 
 /* ---- launches ------------------------------------------------------------------------------- */
 
-template <int K, bool BACKWARD>
-static cudaError_t launch(const dlf_tensor *t, operands o, bool vectors)
+template <bool BACKWARD, class T>
+static cudaError_t launch(const dlf_tensor *t, int kind, operands<T> o, bool vectors)
 {
-    const int64_t per_block = vectors ? 8 * DLF_BLOCK : DLF_BLOCK;
+    const int64_t per_block = (vectors ? 2 * dlf_vector<T> : 1) * DLF_BLOCK;
     const dim3 grid(dlf_grid_x(t, o.n, per_block), dlf_grid_yz(o.members));
-    if (vectors)
-        return DLF_LAUNCH((elementwise4<K, BACKWARD>), grid, DLF_BLOCK, 0, dlf_stream_of(t), o);
-    return DLF_LAUNCH((elementwise1<K, BACKWARD>), grid, DLF_BLOCK, 0, dlf_stream_of(t), o);
-}
-
-template <bool BACKWARD>
-static cudaError_t launch_kind(const dlf_tensor *t, int kind, operands o, bool vectors)
-{
+    const cudaStream_t stream = dlf_stream_of(t);
+    if (!vectors)
+        return DLF_LAUNCH((elementwise1<BACKWARD, T>), grid, DLF_BLOCK, 0, stream, o, kind);
     switch (kind) {
 #define X(name, text)                                                                              \
-    case DLF_##name: return launch<DLF_##name, BACKWARD>(t, o, vectors);
+    case DLF_##name:                                                                               \
+        return DLF_LAUNCH((elementwise16<DLF_##name, BACKWARD, T>), grid, DLF_BLOCK, 0, stream, o);
         DLF_ACTIVATION_MAP(X)
 #undef X
     }
     return cudaErrorInvalidValue;
 }
 
-/* Members that lie end to end in every tensor are one long member. */
-static void flatten(operands *o, bool contiguous)
+/* May each of `members` members be accessed 16 bytes at a time? */
+static bool aligned(const dlf_tensor *t, int64_t members)
 {
-    if (!contiguous) return;
-    o->n *= o->members;
-    o->members = 1;
+    return (uintptr_t)t->data % 16 == 0 &&
+           (members == 1 || t->stride * (int64_t)dlf_dtype_size(t->dtype) % 16 == 0);
+}
+
+/* out = f(a), or a f'(b) if BACKWARD; else b is a. */
+template <bool BACKWARD>
+static dlf_status run(dlf_tensor *out, const dlf_tensor *a, const dlf_tensor *b, dlf_activation f,
+                      const char *op)
+{
+    int64_t members = out->shape[0], n = dlf_tensor_member_count(out);
+    if (dlf_tensor_contiguous(out) && dlf_tensor_contiguous(a) && dlf_tensor_contiguous(b)) {
+        n *= members; /* end to end in every tensor: one long member */
+        members = 1;
+    }
+    const bool vectors = aligned(out, members) && aligned(a, members) && aligned(b, members);
+    return dlf_with_storage(out, [=](auto element) {
+        using T = decltype(element);
+        const operands<T> o = {
+            dlf_view_of<T>(out), dlf_view_of<const T>(a), dlf_view_of<const T>(b), members, n,
+            (float)f.alpha};
+        return dlf_launched(launch<BACKWARD, T>(out, f.kind, o, vectors), op);
+    });
 }
 
 extern "C" dlf_status dlf_activation_forward_cuda(dlf_tensor *y, const dlf_tensor *x,
                                                   dlf_activation f)
 {
-    operands o = {dlf_view_of<float>(y), dlf_view_of<const float>(x), {nullptr, 0},
-                  y->shape[0],           dlf_tensor_member_count(y),  (float)f.alpha};
-    flatten(&o, dlf_tensor_contiguous(y) && dlf_tensor_contiguous(x));
-    const bool vectors = dlf_float4_ok(y, o.members) && dlf_float4_ok(x, o.members);
-    return dlf_launched(launch_kind<false>(y, f.kind, o, vectors), "activation_forward");
+    return run<false>(y, x, x, f, "activation_forward");
 }
 
 extern "C" dlf_status dlf_activation_backward_cuda(dlf_tensor *dx, const dlf_tensor *dy,
                                                    const dlf_tensor *x, const dlf_tensor *y,
                                                    dlf_activation f)
 {
-    const bool from_x = f.kind == DLF_GELU || f.kind == DLF_GELU_TANH || f.kind == DLF_SILU;
-    const dlf_tensor *xy = f.kind == DLF_LINEAR ? dy : from_x ? x : y;
-    operands o = {dlf_view_of<float>(dx),       dlf_view_of<const float>(dy),
-                  dlf_view_of<const float>(xy), dx->shape[0],
-                  dlf_tensor_member_count(dx),  (float)f.alpha};
-    flatten(&o,
-            dlf_tensor_contiguous(dx) && dlf_tensor_contiguous(dy) && dlf_tensor_contiguous(xy));
-    const bool vectors = dlf_float4_ok(dx, o.members) && dlf_float4_ok(dy, o.members) &&
-                         dlf_float4_ok(xy, o.members);
-    return dlf_launched(launch_kind<true>(dx, f.kind, o, vectors), "activation_backward");
+    const dlf_tensor *xy = f.kind == DLF_LINEAR ? dy : dlf_activation_needs_x(f.kind) ? x : y;
+    return run<true>(dx, dy, xy, f, "activation_backward");
 }

@@ -2,9 +2,11 @@
  * activation_cpu.c -- activations as SIMD loops over chunks of a member.
  *
  * One function per kind, chosen once per call: the loop bodies stay branch-free. `omp simd` tells
- * gcc that y == x, the only overlap allowed, carries nothing from one element to the next. */
+ * gcc that y == x, the only overlap allowed, carries nothing from one element to the next. 16-bit
+ * storage and outputs too large for the caches go piecewise through buffers in the first level. */
 #include "cpu.h"
 #include "cpu_math.h"
+#include "cpu_storage.h"
 
 static const float selu_scale = 1.05070098735548049342f;
 static const float selu_alpha = 1.67326324235437728482f;
@@ -130,54 +132,91 @@ static const struct kind {
     [DLF_SOFTPLUS] = {softplus_forward, softplus_backward, 2.0, 1.0},
 };
 
-enum { CHUNK = 8192 }; /* elements per task: three such arrays fit a 128 KiB second-level cache */
+enum {
+    CHUNK = 8192, /* elements per task: three such arrays fit a 128 KiB second-level cache */
+    PIECE = 1024  /* elements per buffer: three buffers fit a 32 KiB first-level cache     */
+};
 
-/* Members that lie end to end in every tensor are one long member. */
-static void flatten(int64_t *members, int64_t *n, bool contiguous)
+/* out = f(a), or with b: out = a f'(b). Members and strides as in tensors. */
+typedef struct job {
+    const struct kind *kind;
+    float alpha;
+    dlf_tensor *out;
+    const dlf_tensor *a, *b;
+    int64_t members, n;
+    bool stream; /* write past the caches */
+} job;
+
+static void compute(const job *j, float *out, const float *a, const float *b, int64_t n)
 {
-    if (contiguous) {
-        *n *= *members;
-        *members = 1;
+    if (j->b)
+        j->kind->backward(out, a, b, n, j->alpha);
+    else
+        j->kind->forward(out, a, n, j->alpha);
+}
+
+/* Elements i .. i + n of member p. */
+static void run_chunk(const job *j, int64_t p, int64_t i, int64_t n)
+{
+    const dlf_dtype dtype = j->out->dtype;
+    const int64_t to = p * j->out->stride + i, from = p * j->a->stride + i;
+    const int64_t from_b = j->b ? p * j->b->stride + i : 0;
+    if (dtype == DLF_F32 && !j->stream) {
+        compute(j, (float *)j->out->data + to, (const float *)j->a->data + from,
+                j->b ? (const float *)j->b->data + from_b : NULL, n);
+        return;
     }
+    _Alignas(64) float result[PIECE], a_values[PIECE], b_values[PIECE];
+    for (int64_t k = 0; k < n; k += PIECE) {
+        const int64_t count = n - k < PIECE ? n - k : PIECE;
+        const float *a = dlf_cpu_load(a_values, j->a->data, dtype, from + k, count);
+        const float *b = j->b ? dlf_cpu_load(b_values, j->b->data, dtype, from_b + k, count) : NULL;
+        compute(j, result, a, b, count);
+        if (j->stream)
+            dlf_cpu_stream((float *)j->out->data + to + k, result, count);
+        else
+            dlf_cpu_store(j->out->data, dtype, to + k, result, count);
+    }
+}
+
+static dlf_status run(job j, double cost)
+{
+    j.members = j.out->shape[0], j.n = dlf_tensor_member_count(j.out);
+    if (dlf_tensor_contiguous(j.out) && dlf_tensor_contiguous(j.a) &&
+        (!j.b || dlf_tensor_contiguous(j.b))) { /* end to end: one long member */
+        j.n *= j.members;
+        j.members = 1;
+    }
+    const int64_t count = j.members * j.n, chunks = (j.n + CHUNK - 1) / CHUNK;
+    /* What an in-place op overwrites it has just read: nothing is gained past the caches. */
+    j.stream = j.out->dtype == DLF_F32 && j.out->data != j.a->data &&
+               dlf_cpu_streams(count * (int64_t)sizeof(float));
+    const int threads = dlf_cpu_threads(j.out, (double)count * cost);
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static) nowait
+        for (int64_t task = 0; task < j.members * chunks; task++) {
+            const int64_t p = task / chunks, i = task % chunks * CHUNK;
+            run_chunk(&j, p, i, j.n - i < CHUNK ? j.n - i : CHUNK);
+        }
+        if (j.stream) dlf_cpu_stream_end();
+    }
+    return DLF_OK;
 }
 
 dlf_status DLF_CPU(activation_forward)(dlf_tensor *y, const dlf_tensor *x, dlf_activation f)
 {
     const struct kind *kind = &kinds[f.kind];
-    int64_t members = y->shape[0], n = dlf_tensor_member_count(y);
-    flatten(&members, &n, dlf_tensor_contiguous(y) && dlf_tensor_contiguous(x));
-    const int64_t chunks = (n + CHUNK - 1) / CHUNK;
-    const int threads = dlf_cpu_threads(y, (double)(members * n) * kind->forward_cost);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t task = 0; task < members * chunks; task++) {
-        const int64_t p = task / chunks, i = task % chunks * CHUNK;
-        kind->forward((float *)y->data + p * y->stride + i,
-                      (const float *)x->data + p * x->stride + i, n - i < CHUNK ? n - i : CHUNK,
-                      (float)f.alpha);
-    }
-    return DLF_OK;
+    return run((job){.kind = kind, .alpha = (float)f.alpha, .out = y, .a = x}, kind->forward_cost);
 }
 
 dlf_status DLF_CPU(activation_backward)(dlf_tensor *dx, const dlf_tensor *dy, const dlf_tensor *x,
                                         const dlf_tensor *y, dlf_activation f)
 {
     const struct kind *kind = &kinds[f.kind];
-    const bool from_x = f.kind == DLF_GELU || f.kind == DLF_GELU_TANH || f.kind == DLF_SILU;
-    const dlf_tensor *xy = f.kind == DLF_LINEAR ? dy : from_x ? x : y;
-    int64_t members = dx->shape[0], n = dlf_tensor_member_count(dx);
-    flatten(&members, &n,
-            dlf_tensor_contiguous(dx) && dlf_tensor_contiguous(dy) && dlf_tensor_contiguous(xy));
-    const int64_t chunks = (n + CHUNK - 1) / CHUNK;
-    const int threads = dlf_cpu_threads(dx, (double)(members * n) * kind->backward_cost);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t task = 0; task < members * chunks; task++) {
-        const int64_t p = task / chunks, i = task % chunks * CHUNK;
-        kind->backward((float *)dx->data + p * dx->stride + i,
-                       (const float *)dy->data + p * dy->stride + i,
-                       (const float *)xy->data + p * xy->stride + i, n - i < CHUNK ? n - i : CHUNK,
-                       (float)f.alpha);
-    }
-    return DLF_OK;
+    const dlf_tensor *xy = f.kind == DLF_LINEAR ? dy : dlf_activation_needs_x(f.kind) ? x : y;
+    return run((job){.kind = kind, .alpha = (float)f.alpha, .out = dx, .a = dy, .b = xy},
+               kind->backward_cost);
 }
 
 /* ---- for other kernels: f and f' on a piece of a row in cache -------------------------------- */

@@ -5,7 +5,9 @@
  * two comes on top: rtol 1e-6 is 8 units. gelu_tanh takes e^u of a u that was rounded twice, which
  * multiplies by |u| <= 104: rtol 3e-5. A slope of gelu, gelu_tanh and silu is a sum that cancels
  * near its zero: atol 5e-7 |dy|. In the far left tail silu multiplies a sigmoid that is denormal,
- * off by half of the smallest one (7e-46), by |x| <= 104. */
+ * off by half of the smallest one (7e-46), by |x| <= 104. In 16-bit storage the result is rounded
+ * once more: kt_rounding, or half of the least denormal (f16 2^-25, bf16 2^-134). */
+#include "dlf/half.h"
 #include "kernel_test.h"
 
 static const double denormal_atol = 1e-43;
@@ -213,6 +215,89 @@ static void matches_reference_over_all_magnitudes(void **state)
     free(x), free(dy);
 }
 
+/* Forward and backward of x and dy (P,n) in storage `dtype`, every member `offset` elements into a
+ * row of n + 3: offset 0 with n a multiple of 8 less 3 lets 16 bytes be read at a time. */
+static void storage_matches(dlf_activation f, dlf_dtype dtype, const float *x, const float *dy,
+                            int64_t P, int64_t n, int64_t offset)
+{
+    const int64_t whole[] = {P, n + 3}, shape[] = {P, n};
+    const double rtol = rtol_of(f) + kt_rounding(dtype);
+    const double atol = denormal_atol + (dtype == DLF_F16 ? 0x1p-25 : 0x1p-134);
+    float *v = calloc((size_t)(P * (n + 3)), sizeof *v), *g = calloc((size_t)(P * (n + 3)), 4);
+    assert_non_null(v), assert_non_null(g);
+    dlf_tensor in[2], out[2], slope[2], grad[2], result[2], a[2], b[2], c[2];
+    for (int64_t p = 0; p < P; p++)
+        for (int64_t i = 0; i < n; i++) v[p * (n + 3) + offset + i] = x[p * n + i];
+    kt_storage_pair(&in[0], &in[1], dtype, v, 2, whole);
+    kt_storage_pair(&out[0], &out[1], dtype, NULL, 2, shape);
+    for (int k = 0; k < 2; k++) {
+        a[k] = dlf_tensor_window(&in[k], offset, 2, shape);
+        OK(dlf_activation_forward(&out[k], &a[k], f));
+    }
+    assert_within(kt_worst(&out[0], &out[1], atol, rtol), f, "forward in 16 bits");
+
+    for (int64_t p = 0; p < P; p++)
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t at = p * (n + 3) + offset + i;
+            if (!dlf_activation_needs_x(f.kind)) v[at] = (float)dlf_activation_value(f, v[at]);
+            g[at] = dy[p * n + i];
+        }
+    kt_storage_pair(&slope[0], &slope[1], dtype, v, 2, whole);
+    kt_storage_pair(&grad[0], &grad[1], dtype, g, 2, whole);
+    kt_storage_pair(&result[0], &result[1], dtype, NULL, 2, whole);
+    for (int k = 0; k < 2; k++) {
+        a[k] = dlf_tensor_window(&slope[k], offset, 2, shape);
+        b[k] = dlf_tensor_window(&grad[k], offset, 2, shape);
+        c[k] = dlf_tensor_window(&result[k], offset, 2, shape);
+        OK(dlf_activation_backward(&c[k], &b[k], &a[k], &a[k], f));
+    }
+    /* what is around the members stays NaN */
+    assert_within(kt_worst(&result[0], &result[1], atol + 2.5e-6, rtol), f, "backward in 16 bits");
+    for (int k = 0; k < 2; k++) {
+        dlf_tensor_free(&in[k]), dlf_tensor_free(&out[k]), dlf_tensor_free(&slope[k]);
+        dlf_tensor_free(&grad[k]), dlf_tensor_free(&result[k]);
+    }
+    free(v), free(g);
+}
+
+static const dlf_dtype halves[] = {DLF_F16, DLF_BF16};
+
+static void storage_in_16_bits_matches_reference(void **state)
+{
+    (void)state;
+    /* one vector and a tail; aligned rows; one element; pieces and a rest */
+    const int64_t shapes[][2] = {{1, 1}, {3, 7}, {2, 13}, {5, 61}, {2, 1033}, {1, 9001}};
+    FOR_EACH_KIND(f)
+    for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
+        const int64_t P = shapes[k][0], n = shapes[k][1];
+        float *x = kt_random(P * n, 21, 3.0f, 0.0f), *dy = kt_random(P * n, 22, 1.0f, 0.0f);
+        for (int d = 0; d < 2; d++)
+            for (int64_t offset = 0; offset < 2; offset++)
+                storage_matches(f, halves[d], x, dy, P, n, offset);
+        free(x), free(dy);
+    }
+}
+
+/* Every number of either format, except those whose selu would overflow, and Inf and NaN. */
+static void every_16_bit_number_matches_reference(void **state)
+{
+    (void)state;
+    enum { N = 1 << 16 };
+    float *x = malloc(N * sizeof *x), *dy = malloc(N * sizeof *dy);
+    assert_non_null(x), assert_non_null(dy);
+    for (int d = 0; d < 2; d++) {
+        const float most = halves[d] == DLF_F16 ? 6e4f : 3e38f;
+        for (uint32_t i = 0; i < N; i++) {
+            const uint16_t bits = (uint16_t)i;
+            x[i] = halves[d] == DLF_F16 ? dlf_float_of_f16(bits) : dlf_float_of_bf16(bits);
+            if (isfinite(x[i]) && fabsf(x[i]) > most) x[i] = 1.0f;
+            dy[i] = 1.0f;
+        }
+        FOR_EACH_KIND(f) storage_matches(f, halves[d], x, dy, 1, N, 0);
+    }
+    free(x), free(dy);
+}
+
 /* ---- property ------------------------------------------------------------------------------- */
 
 static float *forward_on_device(dlf_activation_kind kind, const float *x, int64_t n)
@@ -289,6 +374,38 @@ static void bits_do_not_depend_on_threads(void **state)
     const int threads = kt_dev->info.threads;
     assert_same_bits(kt_dev, kt_dev);
     kt_dev->info.threads = threads;
+}
+
+/* An output too large for the caches is written another way than one that overwrites its input. */
+static void large_outputs_have_the_bits_of_small_ones(void **state)
+{
+    (void)state;
+    if (strcmp(kt_dev->info.backend, "cpu") != 0) skip();
+    enum { N = (8 << 20) + 1037, AT = 3 }; /* 32 MiB, and a window that starts off a cache line */
+    const int64_t shape[] = {1, N};
+    float *x = kt_random(N, 31, 3.0f, 0.0f), *want = malloc(N * sizeof *x);
+    float *got = malloc((N + 2 * AT) * sizeof *x);
+    assert_non_null(want), assert_non_null(got);
+    dlf_tensor a = kt_tensor(kt_dev, x, 1, N), in_place = kt_tensor(kt_dev, x, 1, N);
+    dlf_tensor whole = kt_tensor(kt_dev, NULL, 1, N + 2 * AT);
+    dlf_tensor y = dlf_tensor_window(&whole, AT, 2, shape);
+    const dlf_activation f = dlf_activation_of(DLF_SILU);
+    for (int backward = 0; backward < 2; backward++) {
+        OK(dlf_tensor_upload(&in_place, x));
+        if (backward) {
+            OK(dlf_activation_backward(&y, &a, &a, NULL, f));
+            OK(dlf_activation_backward(&in_place, &in_place, &a, NULL, f));
+        } else {
+            OK(dlf_activation_forward(&y, &a, f));
+            OK(dlf_activation_forward(&in_place, &in_place, f));
+        }
+        OK(dlf_tensor_download(got, &whole));
+        OK(dlf_tensor_download(want, &in_place));
+        assert_memory_equal(got + AT, want, N * sizeof *x);
+        for (int i = 0; i < AT; i++) assert_true(isnan(got[i]) && isnan(got[AT + N + i]));
+    }
+    dlf_tensor_free(&a), dlf_tensor_free(&in_place), dlf_tensor_free(&whole);
+    free(x), free(want), free(got);
 }
 
 static void bits_do_not_depend_on_simd_level(void **state)
@@ -438,8 +555,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(selu_keeps_a_standard_normal),
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(matches_reference_over_all_magnitudes),
+        cmocka_unit_test(storage_in_16_bits_matches_reference),
+        cmocka_unit_test(every_16_bit_number_matches_reference),
         cmocka_unit_test(has_its_symmetry),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(large_outputs_have_the_bits_of_small_ones),
         cmocka_unit_test(bits_do_not_depend_on_simd_level),
         cmocka_unit_test(extremes_match_reference),
         cmocka_unit_test(nan_comes_through),
