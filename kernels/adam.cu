@@ -1,6 +1,93 @@
-#include "common.cuh"
+/* SPDX-License-Identifier: MIT
+ * adam.cu -- Adam and AdamW for all parameters of all members in one pass over w, m, v and g. */
+#include "math.cuh"
 
-extern "C" dlf_status dlf_adam_step_cuda(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const dlf_tensor *g, const dlf_tensor *lr, const dlf_tensor *g_scale, dlf_adam_args args)
+struct adam_args {
+    dlf_view<float> w, m, v;
+    dlf_view<const float> g, lr, g_scale; /* g_scale.data NULL: 1 */
+    int64_t P, n;
+    double correction1, weight_decay; /* 1 - beta1^t                           */
+    float beta1, gain1, beta2, gain2; /* gain = 1 - beta, rounded from double  */
+    float root, eps;                  /* root = 1 / sqrt(1 - beta2^t)          */
+};
+
+/* What is the same for a whole member. */
+struct factors {
+    float s, l2, rate, shrinkage;
+};
+
+template <bool DECOUPLED>
+static __device__ __forceinline__ void update(float &w, float &m, float &v, float g,
+                                              const factors &k, const adam_args &a)
 {
-    return dlf_fail(DLF_ERR_NO_KERNEL, "adam_step: not written yet");
+    const float d = DECOUPLED ? k.s * g : fmaf(k.l2, w, k.s * g);
+    m = fmaf(a.beta1, m, a.gain1 * d);
+    v = fmaf(a.gain2 * d, d, a.beta2 * v);
+    const float kept = DECOUPLED ? fmaf(-k.shrinkage, w, w) : w;
+    w = fmaf(-k.rate, m / fmaf(sqrtf(v), a.root, a.eps), kept);
+}
+
+template <bool DECOUPLED, bool VECTORS>
+static __global__ void __launch_bounds__(DLF_BLOCK, 4) step(adam_args a)
+{
+    const int64_t self = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x;
+    const int64_t stride = (int64_t)gridDim.x * DLF_BLOCK;
+    for (int64_t p = blockIdx.y; p < a.P; p += gridDim.y) {
+        const double lr = (double)*a.lr.member(p);
+        const factors k = {a.g_scale.data ? *a.g_scale.member(p) : 1.0f, (float)a.weight_decay,
+                           (float)(lr / a.correction1), (float)(lr * a.weight_decay)};
+        float *w = a.w.member(p), *m = a.m.member(p), *v = a.v.member(p);
+        const float *g = a.g.member(p);
+        const int64_t vectors = VECTORS ? a.n / 4 : 0;
+        for (int64_t i = self; i < vectors; i += stride) {
+            float4 w4 = reinterpret_cast<float4 *>(w)[i], m4 = reinterpret_cast<float4 *>(m)[i];
+            float4 v4 = reinterpret_cast<float4 *>(v)[i];
+            const float4 g4 = reinterpret_cast<const float4 *>(g)[i];
+            update<DECOUPLED>(w4.x, m4.x, v4.x, g4.x, k, a);
+            update<DECOUPLED>(w4.y, m4.y, v4.y, g4.y, k, a);
+            update<DECOUPLED>(w4.z, m4.z, v4.z, g4.z, k, a);
+            update<DECOUPLED>(w4.w, m4.w, v4.w, g4.w, k, a);
+            reinterpret_cast<float4 *>(w)[i] = w4;
+            reinterpret_cast<float4 *>(m)[i] = m4;
+            reinterpret_cast<float4 *>(v)[i] = v4;
+        }
+        for (int64_t i = 4 * vectors + self; i < a.n; i += stride)
+            update<DECOUPLED>(w[i], m[i], v[i], g[i], k, a);
+    }
+}
+
+template <bool DECOUPLED>
+static cudaError_t launch(const dlf_tensor *w, const adam_args &a, bool vectors)
+{
+    const dim3 grid(dlf_grid_x(w, a.n, (vectors ? 4 : 1) * DLF_BLOCK), dlf_grid_yz(a.P));
+    if (vectors)
+        return DLF_LAUNCH((step<DECOUPLED, true>), grid, DLF_BLOCK, 0, dlf_stream_of(w), a);
+    return DLF_LAUNCH((step<DECOUPLED, false>), grid, DLF_BLOCK, 0, dlf_stream_of(w), a);
+}
+
+extern "C" dlf_status dlf_adam_step_cuda(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v,
+                                         const dlf_tensor *g, const dlf_tensor *lr,
+                                         const dlf_tensor *g_scale, dlf_adam_args args)
+{
+    adam_args a = {};
+    a.w = dlf_view_of<float>(w);
+    a.m = dlf_view_of<float>(m);
+    a.v = dlf_view_of<float>(v);
+    a.g = dlf_view_of<const float>(g);
+    a.lr = dlf_view_of<const float>(lr);
+    a.g_scale = dlf_view_of<const float>(g_scale);
+    a.P = w->shape[0];
+    a.n = dlf_tensor_member_count(w);
+    a.correction1 = 1.0 - pow(args.beta1, (double)args.step);
+    a.weight_decay = args.weight_decay;
+    a.beta1 = (float)args.beta1;
+    a.gain1 = (float)(1.0 - args.beta1);
+    a.beta2 = (float)args.beta2;
+    a.gain2 = (float)(1.0 - args.beta2);
+    a.root = (float)(1.0 / sqrt(1.0 - pow(args.beta2, (double)args.step)));
+    a.eps = (float)args.eps;
+    const bool vectors = dlf_float4_ok(w, a.P) && dlf_float4_ok(m, a.P) && dlf_float4_ok(v, a.P) &&
+                         dlf_float4_ok(g, a.P);
+    return dlf_launched(args.decoupled ? launch<true>(w, a, vectors) : launch<false>(w, a, vectors),
+                        "adam_step");
 }
