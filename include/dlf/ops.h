@@ -172,7 +172,8 @@ typedef struct dlf_adam_args {
  * w = w - lr_p (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + eps)   (- lr_p lambda w if decoupled)
  *                                                 Kingma & Ba 2015, Algorithm 1; PyTorch's order
  *   w, g     (P,n)  all parameters of a member in one row
- *   m, v     (P,n)  moments, start from zeros
+ *   m, v     (P,n)  moments, start from zeros; d^2 beyond the range of v (float: |d| > 5e20) makes v
+ *                   Inf and stops that parameter, as in PyTorch
  *   lr       (P);   g_scale (P), NULL means 1
  *   cost     4Pn (4 reads + 3 writes) bytes */
 DLF_MUST_CHECK dlf_status dlf_adam_step(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v,
@@ -263,7 +264,8 @@ typedef struct dlf_dropout {
  *   Dropout on activations (Srivastava et al. 2014), DropConnect on weights (Wan et al. 2013), whole
  *   channels (Tompson et al. 2015). Its own backward: call it on dy with the same arguments.
  *   y, x     (P,...), same shape; y may alias x;  member (P) int32 or NULL for 0,1,..,P-1
- *   rate     (P) in [0,1]; 0: y = x, 1: y = 0 x
+ *   rate     (P) in [0,1]; 0: y = x, 1: y = 0 x; NaN: y = NaN. Compared as float on every device,
+ *            so that all drop the same elements
  *   k is multiplied: a dropped NaN or Inf gives NaN.   cost 8 bytes per element; no mask is stored */
 DLF_MUST_CHECK dlf_status dlf_dropout_apply(dlf_tensor *y, const dlf_tensor *x,
                                             const dlf_tensor *member, const dlf_tensor *rate,
