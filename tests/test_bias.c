@@ -44,7 +44,7 @@ static double grad_worst(int64_t P, int64_t B, int64_t N, double beta)
 
 static const int64_t shapes[][3] = {{1, 1, 1},    {1, 1, 7},    {3, 7, 1},     {2, 33, 64},
                                     {5, 65, 10},  {16, 64, 64}, {1, 1031, 33}, {2, 129, 1009},
-                                    {1, 2053, 4}, {3, 5, 260}};
+                                    {1, 2053, 4}, {3, 5, 260},  {3, 700, 5}};
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static void add_matches_reference(void **state)

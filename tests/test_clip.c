@@ -28,8 +28,8 @@ static void result_free(result *r)
 static void matches_reference(void **state)
 {
     (void)state;
-    const int64_t shapes[][2] = {{1, 1},     {3, 7},     {7, 33},    {5, 1009},
-                                 {2, 16384}, {3, 16385}, {4, 40009}, {1, 200003}};
+    const int64_t shapes[][2] = {{1, 1},     {3, 7},     {7, 33},     {5, 1009},   {2, 16384},
+                                 {3, 16385}, {4, 40009}, {1, 200003}, {1, 2105347}};
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
         const int64_t P = shapes[k][0], n = shapes[k][1];
         float *g = kt_random(P * n, 1, 1.0f, 0.0f), limit[8];

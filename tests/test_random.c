@@ -161,6 +161,29 @@ static void uniform_bits(void **state)
     dlf_tensor_free(&x);
 }
 
+/* ref is what the other families start from, so it is tested like a device. */
+static dlf_device *device_under_test;
+
+static int onto_ref(void **state)
+{
+    device_under_test = kt_dev;
+    kt_dev = kt_ref;
+    return 0;
+}
+
+static int onto_device(void **state)
+{
+    kt_dev = device_under_test;
+    return 0;
+}
+
+static void ref_draws_the_same(void **state)
+{
+    compare_normal(3, 17, 2, false, false);
+    compare_normal(5, 33, 1, true, true);
+    uniform_bits(state);
+}
+
 /* Bits must not depend on the number of threads or on the SIMD level of the CPU. */
 static void same_bits_for_any_threads_and_level(void **state)
 {
@@ -279,6 +302,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(draws_never_change),
         cmocka_unit_test(normal_bits),
         cmocka_unit_test(uniform_bits),
+        cmocka_unit_test_setup_teardown(ref_draws_the_same, onto_ref, onto_device),
         cmocka_unit_test(same_bits_for_any_threads_and_level),
         cmocka_unit_test(draws_are_standard_normal),
         cmocka_unit_test(odd_scales),

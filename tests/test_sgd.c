@@ -186,6 +186,33 @@ static void strided_misaligned_views(void **state)
     problem_free(&q), problem_free(&g);
 }
 
+/* Two of w, v and g could be read 16 bytes at a time; the third lies one element off. */
+static void one_operand_is_misaligned(void **state)
+{
+    (void)state;
+    enum { P = 2, N = 516, PITCH = N + 4 };
+    const int64_t shape[] = {P, N};
+    const dlf_sgd_args args = {0.9, 0.01};
+    problem q = problem_of(P, PITCH);
+    for (int odd = 0; odd < 3; odd++) {
+        const float *host[] = {q.w, q.g, q.g};
+        dlf_tensor t[3], r[3], tw[3], rw[3];
+        for (int k = 0; k < 3; k++) {
+            t[k] = kt_tensor(kt_dev, host[k], P, PITCH),
+            r[k] = kt_tensor(kt_ref, host[k], P, PITCH);
+            tw[k] = dlf_tensor_window(&t[k], k == odd, 2, shape);
+            rw[k] = dlf_tensor_window(&r[k], k == odd, 2, shape);
+        }
+        dlf_tensor lr = kt_tensor(kt_dev, q.lr, P), rlr = kt_tensor(kt_ref, q.lr, P);
+        OK(dlf_sgd_step(&tw[0], &tw[1], &tw[2], &lr, NULL, args));
+        OK(dlf_sgd_step(&rw[0], &rw[1], &rw[2], &rlr, NULL, args));
+        for (int k = 0; k < 2; k++) assert_true(kt_worst(&t[k], &r[k], per_step, 3e-7) <= 1.0);
+        for (int k = 0; k < 3; k++) dlf_tensor_free(&t[k]), dlf_tensor_free(&r[k]);
+        dlf_tensor_free(&lr), dlf_tensor_free(&rlr);
+    }
+    problem_free(&q);
+}
+
 static void bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
@@ -214,6 +241,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(momentum_and_decay_follow_their_series),
         cmocka_unit_test(extremes),
         cmocka_unit_test(strided_misaligned_views),
+        cmocka_unit_test(one_operand_is_misaligned),
         cmocka_unit_test(bits_do_not_depend_on_threads),
     };
     kt_open(argc, argv);

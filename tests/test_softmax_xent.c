@@ -212,6 +212,7 @@ static void extremes(void **state)
     for (int c = 0; c < C; c++) z[8 * C + c] = 1e38f;                   /* uniform, huge          */
     for (int c = 0; c < C; c++) z[9 * C + c] = c % 2 ? 1e-45f : -1e-45f;
     for (int c = 0; c < C; c++) z[10 * C + c] = c < 3 ? 5.0f : 1.0f; /* tie of three           */
+    labels[0] = C - 1; /* the largest number; with a NaN beside it that is no hit */
     labels[10] = 1;
     labels[11] = -1;
     labels[12] = C;
