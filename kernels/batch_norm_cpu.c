@@ -1,16 +1,341 @@
-#include "cpu.h"
+/* SPDX-License-Identifier: MIT
+ * batch_norm_cpu.c -- batch normalization, a channel (planes) or a block of rows (columns) at a
+ * time.
+ *
+ * Planes: a channel's statistics and its y in one task, so that the second read of x comes from L2.
+ * Columns: the rows of a block are read once; eight of them give mean and squares in registers,
+ * which merge into those of the block, and blocks merge in double. y then runs from the last block
+ * to the first: those are the ones still in the cache. A short row is taken several times over (a
+ * lane of rows each), so that loops are long whatever C is. */
+#include "batch_norm_cpu.h"
+
+static dlf_status no_version(const char *op, int version)
+{
+    return dlf_fail(DLF_ERR_NO_KERNEL, "%s on cpu has version 1, not %d", op, version);
+}
+
+static dlf_status no_memory(const char *op)
+{
+    return dlf_fail(DLF_ERR_OOM, "%s on cpu: no memory for the statistics", op);
+}
+
+/* ---- planes: chunks of a channel --------------------------------------------------------------
+ */
+
+/* Pieces first .. last-1, from s, `length` values of each. */
+typedef struct span {
+    int64_t first, last, s, length;
+} span;
+
+static int64_t chunks_per_piece(const bn *b)
+{
+    return (b->S + CHUNK - 1) / CHUNK;
+}
+
+static int64_t pieces_per_chunk(const bn *b)
+{
+    return b->S < SHORT ? CHUNK / 2 / b->S : 1;
+}
+
+static int64_t chunk_count(const bn *b)
+{
+    const int64_t pieces = pieces_per_chunk(b);
+    return pieces > 1 ? (b->N + pieces - 1) / pieces : b->N * chunks_per_piece(b);
+}
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static span chunk_of(const bn *b, int64_t k)
+{
+    const int64_t pieces = pieces_per_chunk(b);
+    if (pieces > 1) return (span){k * pieces, at_most(b->N, (k + 1) * pieces), 0, b->S};
+    const int64_t per = chunks_per_piece(b), n = k / per;
+    const int64_t length = (b->S + per - 1) / per, s = k % per * length;
+    return (span){n, n + 1, s, at_most(b->S - s, length)};
+}
+
+static int64_t size_of(span w)
+{
+    return (w.last - w.first) * w.length;
+}
+
+static int64_t position(const bn *b, int64_t n, int64_t c, int64_t s)
+{
+    return (n * b->C + c) * b->S + s;
+}
+
+/* The chunk's values as floats: in place where they are, or in `buffer`. NULL: NULL. */
+static const float *gather(float *buffer, const void *data, const bn *b, int64_t c, span w)
+{
+    if (!data) return NULL;
+    if (w.last - w.first == 1)
+        return dlf_cpu_load(buffer, data, b->dtype, position(b, w.first, c, w.s), w.length);
+    for (int64_t n = w.first; n < w.last; n++) {
+        float *to = buffer + (n - w.first) * w.length;
+        const float *from = dlf_cpu_load(to, data, b->dtype, position(b, n, c, 0), w.length);
+        if (from != to) memcpy(to, from, (size_t)w.length * sizeof *to);
+    }
+    return buffer;
+}
+
+/* Where to compute what `scatter` then stores. */
+static float *target(float *buffer, void *data, const bn *b, int64_t c, span w)
+{
+    if (w.last - w.first > 1 || b->streams) return buffer;
+    return dlf_cpu_target(buffer, data, b->dtype, position(b, w.first, c, w.s));
+}
+
+static void put(void *data, const bn *b, int64_t at, const float *v, int64_t n)
+{
+    if (b->streams)
+        dlf_cpu_stream((float *)data + at, v, n);
+    else
+        dlf_cpu_store(data, b->dtype, at, v, n);
+}
+
+static void scatter(void *data, const float *v, const bn *b, int64_t c, span w)
+{
+    for (int64_t n = w.first; n < w.last; n++)
+        put(data, b, position(b, n, c, w.s), v + (n - w.first) * w.length, w.length);
+}
+
+static void apply_chunk(const bn *b, const dlf_norm_fwd *io, int64_t p, int64_t c, span w,
+                        bn_coef k)
+{
+    float bx[CHUNK], br[CHUNK], by[CHUNK];
+    const float *x = gather(bx, bn_member(io->x, p), b, c, w);
+    const float *residual = gather(br, bn_member(io->residual, p), b, c, w);
+    void *data = bn_member(io->y, p);
+    float *y = target(by, data, b, c, w);
+    bn_affine(y, x, residual, size_of(w), k);
+    if (b->active) DLF_CPU(activation_values)(y, y, size_of(w), b->f);
+    scatter(data, y, b, c, w);
+}
+
+static bn_stat chunk_stat(const bn *b, const dlf_tensor *x, int64_t p, int64_t c, int64_t k)
+{
+    float buffer[CHUNK];
+    const span w = chunk_of(b, k);
+    return bn_stat_of(gather(buffer, bn_member(x, p), b, c, w), size_of(w));
+}
+
+static bn_coef finish_channel(const bn *b, const dlf_norm_fwd *io, double momentum, int64_t p,
+                              int64_t c, bn_stat s)
+{
+    const float rstd = bn_write(b, io, momentum, p, c, s.mean, s.m2 / b->count);
+    return bn_coef_of(s.mean, rstd, bn_member(io->gamma, p), bn_member(io->beta, p), c);
+}
+
+/* So few channels that each is shared by the threads: parts[channel][chunk]. */
+static bool few_channels(const bn *b)
+{
+    return b->P * b->C < 16 && b->count > 8 * CHUNK;
+}
+
+static dlf_status forward_few(const bn *b, const dlf_norm_fwd *io, double momentum)
+{
+    const int64_t chunks = chunk_count(b), channels = b->P * b->C;
+    bn_stat *parts = malloc((size_t)(channels * chunks) * sizeof *parts);
+    bn_coef *coefs = malloc((size_t)channels * sizeof *coefs);
+    if (!parts || !coefs) {
+        free(parts), free(coefs);
+        return no_memory("norm_forward");
+    }
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < channels * chunks; task++)
+        parts[task] =
+            chunk_stat(b, io->x, task / chunks / b->C, task / chunks % b->C, task % chunks);
+    for (int64_t i = 0; i < channels; i++) {
+        bn_stat s = {0};
+        for (int64_t k = 0; k < chunks; k++) s = bn_merge(s, parts[i * chunks + k]);
+        coefs[i] = finish_channel(b, io, momentum, i / b->C, i % b->C, s);
+    }
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < channels * chunks; task++) {
+        const int64_t i = task / chunks;
+        apply_chunk(b, io, i / b->C, i % b->C, chunk_of(b, task % chunks), coefs[i]);
+        if (b->streams) dlf_cpu_stream_end();
+    }
+    free(parts), free(coefs);
+    return DLF_OK;
+}
+
+static dlf_status forward_planes(const bn *b, const dlf_norm_fwd *io, double momentum)
+{
+    if (few_channels(b)) return forward_few(b, io, momentum);
+    const int64_t chunks = chunk_count(b);
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < b->P * b->C; task++) {
+        const int64_t p = task / b->C, c = task % b->C;
+        bn_stat s = {0};
+        for (int64_t k = 0; k < chunks; k++) s = bn_merge(s, chunk_stat(b, io->x, p, c, k));
+        const bn_coef coef = finish_channel(b, io, momentum, p, c, s);
+        for (int64_t k = 0; k < chunks; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
+        if (b->streams) dlf_cpu_stream_end();
+    }
+    return DLF_OK;
+}
+
+static dlf_status infer_planes(const bn *b, const dlf_norm_fwd *io)
+{
+    const int64_t chunks = chunk_count(b);
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < b->P * b->C; task++) {
+        const int64_t p = task / b->C, c = task % b->C;
+        const float *mean = bn_member(io->running_mean, p), *var = bn_member(io->running_var, p);
+        const float rstd = (float)(1.0 / sqrt((double)var[c] + b->eps));
+        const bn_coef coef =
+            bn_coef_of((double)mean[c], rstd, bn_member(io->gamma, p), bn_member(io->beta, p), c);
+        for (int64_t k = 0; k < chunks; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
+        if (b->streams) dlf_cpu_stream_end();
+    }
+    return DLF_OK;
+}
+
+/* ---- planes, backward -------------------------------------------------------------------------
+ */
+
+/* dz = dy f'(z) of n values, in `buffer`; without an activation dy itself. */
+static void slopes(float *dz, const float *dy, const float *z, int64_t n, dlf_activation f)
+{
+    if (f.kind == DLF_RELU)
+        bn_relu_slope(dz, dy, z, n);
+    else
+        DLF_CPU(activation_slopes)(dz, dy, z, n, f);
+}
+
+/* x and dz of a chunk. */
+static const float *chunk_dz(float *bx, float *bz, const float **x, const bn *b,
+                             const dlf_norm_bwd *io, int64_t p, int64_t c, span w, bn_coef k)
+{
+    float bd[CHUNK];
+    *x = gather(bx, bn_member(io->x, p), b, c, w);
+    if (!b->active) return gather(bz, bn_member(io->dy, p), b, c, w);
+    float br[CHUNK];
+    const float *dy = gather(bd, bn_member(io->dy, p), b, c, w);
+    bn_affine(bz, *x, gather(br, bn_member(io->residual, p), b, c, w), size_of(w), k);
+    slopes(bz, dy, bz, size_of(w), b->f);
+    return bz;
+}
+
+static void chunk_sums(double *sum, double *product, const bn *b, const dlf_norm_bwd *io, int64_t p,
+                       int64_t c, int64_t k, bn_coef coef)
+{
+    float bx[CHUNK], bz[CHUNK];
+    const float *x;
+    const span w = chunk_of(b, k);
+    const float *dz = chunk_dz(bx, bz, &x, b, io, p, c, w, coef);
+    bn_product_sums(sum, product, dz, x, size_of(w), coef.hi);
+}
+
+static void chunk_dx(const bn *b, const dlf_norm_bwd *io, int64_t p, int64_t c, int64_t k,
+                     bn_coef coef)
+{
+    float bx[CHUNK], bz[CHUNK], bd[CHUNK];
+    const float *x;
+    const span w = chunk_of(b, k);
+    const float *dz = chunk_dz(bx, bz, &x, b, io, p, c, w, coef);
+    void *data = bn_member(io->dx, p), *dresidual = bn_member(io->dresidual, p);
+    if (dresidual && dz != bz) dz = memcpy(bz, dz, (size_t)size_of(w) * sizeof *dz);
+    float *dx = target(bd, data, b, c, w);
+    bn_dx(dx, dz, x, size_of(w), coef);
+    scatter(data, dx, b, c, w);
+    if (dresidual) scatter(dresidual, dz, b, c, w);
+}
+
+static bn_coef channel_coef(const dlf_norm_bwd *io, int64_t p, int64_t c)
+{
+    return bn_coef_of(((double *)bn_member(io->mean, p))[c], ((float *)bn_member(io->rstd, p))[c],
+                      bn_member(io->gamma, p), bn_member(io->beta, p), c);
+}
+
+static void finish_channel_backward(bn_coef *k, const bn *b, const dlf_norm_bwd *io, int64_t p,
+                                    int64_t c, double sum, double product)
+{
+    const double mean = ((double *)bn_member(io->mean, p))[c];
+    const double dgamma =
+        bn_coef_backward(k, mean, ((float *)bn_member(io->rstd, p))[c], sum, product, b->count);
+    bn_add_to(bn_member(io->dgamma, p), c, dgamma, io->accumulate);
+    bn_add_to(bn_member(io->dbeta, p), c, sum, io->accumulate);
+}
+
+static dlf_status backward_few(const bn *b, const dlf_norm_bwd *io)
+{
+    const int64_t chunks = chunk_count(b), channels = b->P * b->C;
+    double(*parts)[2] = calloc((size_t)(channels * chunks), sizeof *parts);
+    bn_coef *coefs = malloc((size_t)channels * sizeof *coefs);
+    if (!parts || !coefs) {
+        free(parts), free(coefs);
+        return no_memory("norm_backward");
+    }
+    for (int64_t i = 0; i < channels; i++) coefs[i] = channel_coef(io, i / b->C, i % b->C);
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < channels * chunks; task++) {
+        const int64_t i = task / chunks;
+        chunk_sums(&parts[task][0], &parts[task][1], b, io, i / b->C, i % b->C, task % chunks,
+                   coefs[i]);
+    }
+    for (int64_t i = 0; i < channels; i++) {
+        double sum = 0.0, product = 0.0;
+        for (int64_t k = 0; k < chunks; k++) {
+            sum += parts[i * chunks + k][0];
+            product += parts[i * chunks + k][1];
+        }
+        finish_channel_backward(&coefs[i], b, io, i / b->C, i % b->C, sum, product);
+    }
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < channels * chunks; task++) {
+        const int64_t i = task / chunks;
+        chunk_dx(b, io, i / b->C, i % b->C, task % chunks, coefs[i]);
+        if (b->streams) dlf_cpu_stream_end();
+    }
+    free(parts), free(coefs);
+    return DLF_OK;
+}
+
+static dlf_status backward_planes(const bn *b, const dlf_norm_bwd *io)
+{
+    if (few_channels(b)) return backward_few(b, io);
+    const int64_t chunks = chunk_count(b);
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < b->P * b->C; task++) {
+        const int64_t p = task / b->C, c = task % b->C;
+        bn_coef coef = channel_coef(io, p, c);
+        double sum = 0.0, product = 0.0;
+        for (int64_t k = 0; k < chunks; k++) chunk_sums(&sum, &product, b, io, p, c, k, coef);
+        finish_channel_backward(&coef, b, io, p, c, sum, product);
+        for (int64_t k = 0; k < chunks; k++) chunk_dx(b, io, p, c, k, coef);
+        if (b->streams) dlf_cpu_stream_end();
+    }
+    return DLF_OK;
+}
+
+#include "batch_norm_cpu_columns.h"
+
+/* ---- the ops ----------------------------------------------------------------------------------
+ */
 
 dlf_status DLF_CPU(batch_norm_forward)(const dlf_norm_fwd *io, const dlf_norm *norm)
 {
-    return dlf_fail(DLF_ERR_NO_KERNEL, "batch_norm_forward: not written yet");
+    if (norm->version > 1) return no_version("norm_forward", norm->version);
+    const bn b = bn_of(io->x, norm);
+    return b.columns ? forward_columns(&b, io, norm->momentum)
+                     : forward_planes(&b, io, norm->momentum);
 }
 
 dlf_status DLF_CPU(batch_norm_infer)(const dlf_norm_fwd *io, const dlf_norm *norm)
 {
-    return dlf_fail(DLF_ERR_NO_KERNEL, "batch_norm_infer: not written yet");
+    if (norm->version > 1) return no_version("norm_infer", norm->version);
+    const bn b = bn_of(io->x, norm);
+    return b.columns ? infer_columns(&b, io) : infer_planes(&b, io);
 }
 
 dlf_status DLF_CPU(batch_norm_backward)(const dlf_norm_bwd *io, const dlf_norm *norm)
 {
-    return dlf_fail(DLF_ERR_NO_KERNEL, "batch_norm_backward: not written yet");
+    if (norm->version > 1) return no_version("norm_backward", norm->version);
+    const bn b = bn_of(io->x, norm);
+    return b.columns ? backward_columns(&b, io) : backward_planes(&b, io);
 }
