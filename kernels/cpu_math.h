@@ -111,8 +111,8 @@ static inline vm_sigmoid_pair vm_sigmoid_both(float x)
     const float a = x < -104.0f ? -104.0f : x;
     const vm_reduced d = vm_reduce(-(40.0f < a ? 40.0f : a), 127.0f - 64.0f);
     const float e = vm_exp_reduced(d.r) * d.scale;
-    const float sum = e + 0x1p-64f;
-    return (vm_sigmoid_pair){0x1p-64f / sum, e / sum};
+    const float r = 1.0f / (e + 0x1p-64f);
+    return (vm_sigmoid_pair){0x1p-64f * r, e * r};
 }
 
 static inline float vm_sigmoid(float x)

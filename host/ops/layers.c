@@ -91,10 +91,13 @@ static dlf_status check_pool(const dlf_call *call, const char *y_name, const dlf
     for (int i = 0; i < 2; i++) {
         const int64_t kernel = pool.kernel[i], stride = pool.stride[i], pad = pool.pad[i];
         const int64_t room = x->shape[row + i] + 2 * pad - kernel;
-        if (kernel < 1 || stride < 1 || pad < 0 || pad > kernel / 2 || room < 0)
+        const int64_t most = (int64_t)1 << 30; /* kernels count positions of an axis in 32 bits */
+        if (kernel < 1 || stride < 1 || pad < 0 || pad > kernel / 2 || room < 0 || kernel > most ||
+            stride > most || x->shape[row + i] > most)
             return dlf_call_refuse(call,
                                    "kernel %lld, stride %lld, pad %lld do not fit %lld positions "
-                                   "(0 <= pad <= kernel/2, kernel <= positions + 2 pad)",
+                                   "(0 <= pad <= kernel/2, kernel <= positions + 2 pad, all <= "
+                                   "2^30)",
                                    (long long)kernel, (long long)stride, (long long)pad,
                                    (long long)x->shape[row + i]);
         shape[row + i] = room / stride + 1;

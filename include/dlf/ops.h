@@ -222,7 +222,7 @@ typedef struct dlf_pool {
 
 /* y[p,n,c,i,j] = max or mean of x[p,n,c, i stride - pad + 0..kernel-1, j ..], padding left out
  *   DLF_NCHW  x (P,N,C,H,W), y (P,N,C,OH,OW);  DLF_NHWC  x (P,N,H,W,C), y (P,N,OH,OW,C)
- *   OH = (H + 2 pad - kernel) / stride + 1, rounded down
+ *   OH = (H + 2 pad - kernel) / stride + 1, rounded down; H, W, kernel, stride at most 2^30
  *   A NaN in the window gives NaN.                    cost one read of x, one write of y */
 DLF_MUST_CHECK dlf_status dlf_pool_forward(dlf_tensor *y, const dlf_tensor *x, dlf_pool pool);
 
