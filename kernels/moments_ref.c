@@ -5,30 +5,46 @@
 #include "dlf/backend.h"
 #include "dlf/ops.h"
 
+static void moments_of(double *out, const double *x, int64_t n)
+{
+    double sum = 0.0, squares = 0.0, max = 0.0, nonfinite = 0.0, zeros = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += x[i];
+        squares += x[i] * x[i];
+        if (isnan(x[i]) || fabs(x[i]) > max) max = fabs(x[i]); /* nothing > NaN */
+        if (!isfinite(x[i])) nonfinite += 1.0;
+        if (x[i] == 0.0) zeros += 1.0;
+    }
+    out[DLF_MOMENT_SUM] = sum;
+    out[DLF_MOMENT_SUM_SQUARES] = squares;
+    out[DLF_MOMENT_MAX_ABS] = max;
+    out[DLF_MOMENT_NONFINITE] = nonfinite;
+    out[DLF_MOMENT_ZEROS] = zeros;
+}
+
 dlf_status dlf_moments_ref(dlf_tensor *out, const dlf_tensor *x)
 {
-    const int64_t n = dlf_tensor_member_count(x);
-    for (int64_t s = 0; s < x->shape[0]; s++) {
-        const double *x_s = (const double *)x->data + s * x->stride;
-        double sum = 0.0, squares = 0.0, max = 0.0, nonfinite = 0.0, zeros = 0.0;
-        for (int64_t i = 0; i < n; i++) {
-            sum += x_s[i];
-            squares += x_s[i] * x_s[i];
-            if (isnan(x_s[i]) || fabs(x_s[i]) > max) max = fabs(x_s[i]); /* nothing > NaN */
-            if (!isfinite(x_s[i])) nonfinite += 1.0;
-            if (x_s[i] == 0.0) zeros += 1.0;
-        }
-        double *out_s = (double *)out->data + s * out->stride;
-        out_s[DLF_MOMENT_SUM] = sum;
-        out_s[DLF_MOMENT_SUM_SQUARES] = squares;
-        out_s[DLF_MOMENT_MAX_ABS] = max;
-        out_s[DLF_MOMENT_NONFINITE] = nonfinite;
-        out_s[DLF_MOMENT_ZEROS] = zeros;
-    }
+    for (int64_t s = 0; s < x->shape[0]; s++)
+        moments_of((double *)out->data + s * out->stride, (const double *)x->data + s * x->stride,
+                   dlf_tensor_member_count(x));
     return DLF_OK;
+}
+
+static int64_t clamped(int64_t offset, int64_t n)
+{
+    return offset < 0 ? 0 : offset > n ? n : offset;
 }
 
 dlf_status dlf_moments_pieces_ref(dlf_tensor *out, const dlf_tensor *x, const dlf_tensor *offsets)
 {
-    return dlf_fail(DLF_ERR_NO_KERNEL, "moments_pieces: not written yet");
+    const int64_t K = offsets->shape[0] - 1, n = x->shape[1];
+    for (int64_t p = 0; p < x->shape[0]; p++)
+        for (int64_t k = 0; k < K; k++) {
+            const int32_t *offset = (const int32_t *)offsets->data + k * offsets->stride;
+            const int64_t begin = clamped(offset[0], n);
+            const int64_t end = clamped(offset[offsets->stride], n);
+            moments_of((double *)out->data + p * out->stride + k * DLF_MOMENTS,
+                       (const double *)x->data + p * x->stride + begin, end - begin);
+        }
+    return DLF_OK;
 }
