@@ -67,6 +67,18 @@ static int64_t position(const bn *b, int64_t n, int64_t c, int64_t s)
     return (n * b->C + c) * b->S + s;
 }
 
+/* memcpy for pieces of a few vectors, without the call: the last vector overlaps the one before. */
+static void copy_short(float *restrict to, const float *restrict from, int64_t n)
+{
+    enum { V = 16 };
+    int64_t i = 0;
+    for (; i + V <= n; i += V) memcpy(to + i, from + i, V * sizeof *to);
+    if (i < n && n >= V)
+        memcpy(to + n - V, from + n - V, V * sizeof *to);
+    else
+        for (; i < n; i++) to[i] = from[i];
+}
+
 /* The chunk's values as floats: in place where they are, or in `buffer`. NULL: NULL. */
 static const float *gather(float *buffer, const void *data, const bn *b, int64_t c, span w)
 {
@@ -76,7 +88,7 @@ static const float *gather(float *buffer, const void *data, const bn *b, int64_t
     for (int64_t n = w.first; n < w.last; n++) {
         float *to = buffer + (n - w.first) * w.length;
         const float *from = dlf_cpu_load(to, data, b->dtype, position(b, n, c, 0), w.length);
-        if (from != to) memcpy(to, from, (size_t)w.length * sizeof *to);
+        if (from != to) copy_short(to, from, w.length);
     }
     return buffer;
 }
@@ -98,21 +110,34 @@ static void put(void *data, const bn *b, int64_t at, const float *v, int64_t n)
 
 static void scatter(void *data, const float *v, const bn *b, int64_t c, span w)
 {
+    if (w.last - w.first > 1 && b->dtype == DLF_F32 && !b->streams) {
+        for (int64_t n = w.first; n < w.last; n++)
+            copy_short((float *)data + position(b, n, c, 0), v + (n - w.first) * w.length,
+                       w.length);
+        return;
+    }
     for (int64_t n = w.first; n < w.last; n++)
         put(data, b, position(b, n, c, w.s), v + (n - w.first) * w.length, w.length);
 }
 
-static void apply_chunk(const bn *b, const dlf_norm_fwd *io, int64_t p, int64_t c, span w,
-                        bn_coef k)
+/* y of a chunk whose x the caller has. */
+static void apply_to(const bn *b, const dlf_norm_fwd *io, const float *x, int64_t p, int64_t c,
+                     span w, bn_coef k)
 {
-    float bx[CHUNK], br[CHUNK], by[CHUNK];
-    const float *x = gather(bx, bn_member(io->x, p), b, c, w);
+    float br[CHUNK], by[CHUNK];
     const float *residual = gather(br, bn_member(io->residual, p), b, c, w);
     void *data = bn_member(io->y, p);
     float *y = target(by, data, b, c, w);
     bn_affine(y, x, residual, size_of(w), k);
     if (b->active) DLF_CPU(activation_values)(y, y, size_of(w), b->f);
     scatter(data, y, b, c, w);
+}
+
+static void apply_chunk(const bn *b, const dlf_norm_fwd *io, int64_t p, int64_t c, span w,
+                        bn_coef k)
+{
+    float buffer[CHUNK];
+    apply_to(b, io, gather(buffer, bn_member(io->x, p), b, c, w), p, c, w, k);
 }
 
 static bn_stat chunk_stat(const bn *b, const dlf_tensor *x, int64_t p, int64_t c, int64_t k)
@@ -163,17 +188,30 @@ static dlf_status forward_few(const bn *b, const dlf_norm_fwd *io, double moment
     return DLF_OK;
 }
 
+static void forward_channel(const bn *b, const dlf_norm_fwd *io, double momentum, int64_t p,
+                            int64_t c, int64_t chunks)
+{
+    if (chunks == 1) {
+        float buffer[CHUNK];
+        const span w = chunk_of(b, 0);
+        const float *x = gather(buffer, bn_member(io->x, p), b, c, w);
+        const bn_stat s = bn_stat_of(x, size_of(w));
+        apply_to(b, io, x, p, c, w, finish_channel(b, io, momentum, p, c, s));
+        return;
+    }
+    bn_stat s = {0};
+    for (int64_t k = 0; k < chunks; k++) s = bn_merge(s, chunk_stat(b, io->x, p, c, k));
+    const bn_coef coef = finish_channel(b, io, momentum, p, c, s);
+    for (int64_t k = 0; k < chunks; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
+}
+
 static dlf_status forward_planes(const bn *b, const dlf_norm_fwd *io, double momentum)
 {
     if (few_channels(b)) return forward_few(b, io, momentum);
     const int64_t chunks = chunk_count(b);
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < b->P * b->C; task++) {
-        const int64_t p = task / b->C, c = task % b->C;
-        bn_stat s = {0};
-        for (int64_t k = 0; k < chunks; k++) s = bn_merge(s, chunk_stat(b, io->x, p, c, k));
-        const bn_coef coef = finish_channel(b, io, momentum, p, c, s);
-        for (int64_t k = 0; k < chunks; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
+        forward_channel(b, io, momentum, task / b->C, task % b->C, chunks);
         if (b->streams) dlf_cpu_stream_end();
     }
     return DLF_OK;
@@ -186,7 +224,7 @@ static dlf_status infer_planes(const bn *b, const dlf_norm_fwd *io)
     for (int64_t task = 0; task < b->P * b->C; task++) {
         const int64_t p = task / b->C, c = task % b->C;
         const float *mean = bn_member(io->running_mean, p), *var = bn_member(io->running_var, p);
-        const float rstd = (float)(1.0 / sqrt((double)var[c] + b->eps));
+        const float rstd = bn_rstd((double)var[c], b->eps);
         const bn_coef coef =
             bn_coef_of((double)mean[c], rstd, bn_member(io->gamma, p), bn_member(io->beta, p), c);
         for (int64_t k = 0; k < chunks; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
@@ -231,19 +269,26 @@ static void chunk_sums(double *sum, double *product, const bn *b, const dlf_norm
     bn_product_sums(sum, product, dz, x, size_of(w), coef.hi);
 }
 
+/* dx and dresidual of a chunk whose x and dz the caller has. */
+static void dx_to(const bn *b, const dlf_norm_bwd *io, const float *x, const float *dz, int64_t p,
+                  int64_t c, span w, bn_coef coef)
+{
+    float bd[CHUNK];
+    void *data = bn_member(io->dx, p), *dresidual = bn_member(io->dresidual, p);
+    float *dx = dresidual ? bd : target(bd, data, b, c, w); /* dz may be dy, which may be dx */
+    bn_dx(dx, dz, x, size_of(w), coef);
+    if (dresidual) scatter(dresidual, dz, b, c, w);
+    scatter(data, dx, b, c, w);
+}
+
 static void chunk_dx(const bn *b, const dlf_norm_bwd *io, int64_t p, int64_t c, int64_t k,
                      bn_coef coef)
 {
-    float bx[CHUNK], bz[CHUNK], bd[CHUNK];
+    float bx[CHUNK], bz[CHUNK];
     const float *x;
     const span w = chunk_of(b, k);
     const float *dz = chunk_dz(bx, bz, &x, b, io, p, c, w, coef);
-    void *data = bn_member(io->dx, p), *dresidual = bn_member(io->dresidual, p);
-    if (dresidual && dz != bz) dz = memcpy(bz, dz, (size_t)size_of(w) * sizeof *dz);
-    float *dx = target(bd, data, b, c, w);
-    bn_dx(dx, dz, x, size_of(w), coef);
-    scatter(data, dx, b, c, w);
-    if (dresidual) scatter(dresidual, dz, b, c, w);
+    dx_to(b, io, x, dz, p, c, w, coef);
 }
 
 static bn_coef channel_coef(const dlf_norm_bwd *io, int64_t p, int64_t c)
@@ -296,18 +341,33 @@ static dlf_status backward_few(const bn *b, const dlf_norm_bwd *io)
     return DLF_OK;
 }
 
+static void backward_channel(const bn *b, const dlf_norm_bwd *io, int64_t p, int64_t c,
+                             int64_t chunks)
+{
+    bn_coef coef = channel_coef(io, p, c);
+    double sum = 0.0, product = 0.0;
+    if (chunks == 1) {
+        float bx[CHUNK], bz[CHUNK];
+        const float *x;
+        const span w = chunk_of(b, 0);
+        const float *dz = chunk_dz(bx, bz, &x, b, io, p, c, w, coef);
+        bn_product_sums(&sum, &product, dz, x, size_of(w), coef.hi);
+        finish_channel_backward(&coef, b, io, p, c, sum, product);
+        dx_to(b, io, x, dz, p, c, w, coef);
+        return;
+    }
+    for (int64_t k = 0; k < chunks; k++) chunk_sums(&sum, &product, b, io, p, c, k, coef);
+    finish_channel_backward(&coef, b, io, p, c, sum, product);
+    for (int64_t k = 0; k < chunks; k++) chunk_dx(b, io, p, c, k, coef);
+}
+
 static dlf_status backward_planes(const bn *b, const dlf_norm_bwd *io)
 {
     if (few_channels(b)) return backward_few(b, io);
     const int64_t chunks = chunk_count(b);
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < b->P * b->C; task++) {
-        const int64_t p = task / b->C, c = task % b->C;
-        bn_coef coef = channel_coef(io, p, c);
-        double sum = 0.0, product = 0.0;
-        for (int64_t k = 0; k < chunks; k++) chunk_sums(&sum, &product, b, io, p, c, k, coef);
-        finish_channel_backward(&coef, b, io, p, c, sum, product);
-        for (int64_t k = 0; k < chunks; k++) chunk_dx(b, io, p, c, k, coef);
+        backward_channel(b, io, task / b->C, task % b->C, chunks);
         if (b->streams) dlf_cpu_stream_end();
     }
     return DLF_OK;

@@ -112,13 +112,13 @@ static void block_stats(part out, const bn *b, const cut *k, const void *x, int6
     join_lanes(out, b, k, block, tile, origin, mean, m2);
 }
 
-/* Coefficients of all C channels are at the start of the arrays: repeat them. */
-static void repeat(const bn *b, const cut *k, const bn_coefs *coefs)
+/* The coefficients of `width` channels from c on: repeat them for the other lanes. */
+static void repeat(const bn *b, const cut *k, const bn_coefs *coefs, int64_t c, int64_t width)
 {
     float *all[] = {coefs->hi, coefs->scale, coefs->shift, coefs->slope, coefs->offset};
     for (int a = 0; a < 5; a++)
         for (int64_t i = 1; i < k->lanes; i++)
-            memcpy(all[a] + i * b->C, all[a], (size_t)b->C * sizeof(float));
+            memcpy(all[a] + i * b->C + c, all[a] + c, (size_t)width * sizeof(float));
 }
 
 static void set_coef(const bn_coefs *to, int64_t c, bn_coef k)
@@ -130,33 +130,39 @@ static void set_coef(const bn_coefs *to, int64_t c, bn_coef k)
     to->offset[c] = k.offset;
 }
 
-/* Statistics and coefficients of member p from its blocks' parts. */
+/* Channels whose statistics are finished in one task. */
+enum { FINISH = 128 };
+
+static int64_t finish_tasks(const bn *b)
+{
+    return (b->C + FINISH - 1) / FINISH;
+}
+
+/* Statistics and coefficients of FINISH channels of member p from its blocks' parts. */
 static void finish_columns(const bn_coefs *coefs, const bn *b, const cut *k, const dlf_norm_fwd *io,
-                           double momentum, int64_t p, double *parts)
+                           double momentum, int64_t p, int64_t task, double *parts)
 {
     const float *gamma = bn_member(io->gamma, p), *beta = bn_member(io->beta, p);
-    for (int64_t c0 = 0; c0 < b->C; c0 += TILE) {
-        const int64_t width = at_most(TILE, b->C - c0);
-        double mean[TILE] = {0}, m2[TILE] = {0};
-        for (int64_t i = 0; i < k->blocks; i++) {
-            const double *of = part_at(parts, b, i).of[0] + c0, n = block_rows(b, k, i);
-            for (int64_t c = 0; c < width; c++) mean[c] += n * of[c];
-        }
-        for (int64_t c = 0; c < width; c++) mean[c] /= b->count;
-        for (int64_t i = 0; i < k->blocks; i++) {
-            const part at = part_at(parts, b, i);
-            const double n = block_rows(b, k, i);
-            for (int64_t c = 0; c < width; c++) {
-                const double d = at.of[0][c0 + c] - mean[c];
-                m2[c] += at.of[1][c0 + c] + n * d * d;
-            }
-        }
+    const int64_t first = task * FINISH, width = at_most(FINISH, b->C - first);
+    double mean[FINISH] = {0}, m2[FINISH] = {0};
+    for (int64_t i = 0; i < k->blocks; i++) {
+        const double *of = part_at(parts, b, i).of[0] + first, n = block_rows(b, k, i);
+        for (int64_t c = 0; c < width; c++) mean[c] += n * of[c];
+    }
+    for (int64_t c = 0; c < width; c++) mean[c] /= b->count;
+    for (int64_t i = 0; i < k->blocks; i++) {
+        const part at = part_at(parts, b, i);
+        const double *of = at.of[0] + first, *squares = at.of[1] + first, n = block_rows(b, k, i);
         for (int64_t c = 0; c < width; c++) {
-            const float rstd = bn_write(b, io, momentum, p, c0 + c, mean[c], m2[c] / b->count);
-            set_coef(coefs, c0 + c, bn_coef_of(mean[c], rstd, gamma, beta, c0 + c));
+            const double d = of[c] - mean[c];
+            m2[c] += squares[c] + n * d * d;
         }
     }
-    repeat(b, k, coefs);
+    for (int64_t c = 0; c < width; c++) {
+        const float rstd = bn_write(b, io, momentum, p, first + c, mean[c], m2[c] / b->count);
+        set_coef(coefs, first + c, bn_coef_of(mean[c], rstd, gamma, beta, first + c));
+    }
+    repeat(b, k, coefs, first, width);
 }
 
 /* y of a block, in storage order: pieces of at most TILE values that do not cross a period. */
@@ -225,7 +231,8 @@ static dlf_status forward_columns(const bn *b, const dlf_norm_fwd *io, double mo
             small_work w;
             const bn_coefs coefs = coefs_at(w.coefs, &k, 0);
             block_stats(part_at(w.parts, b, 0), b, &k, bn_member(io->x, p), 0, 0);
-            finish_columns(&coefs, b, &k, io, momentum, p, w.parts);
+            for (int64_t i = 0; i < finish_tasks(b); i++)
+                finish_columns(&coefs, b, &k, io, momentum, p, i, w.parts);
             apply_block(b, &k, io, p, 0, &coefs);
         }
         return DLF_OK;
@@ -242,10 +249,13 @@ static dlf_status forward_columns(const bn *b, const dlf_norm_fwd *io, double mo
         block_stats(part_at(w.parts, b, i), b, &k, bn_member(io->x, i / k.blocks), i % k.blocks,
                     task % k.tiles);
     }
-#pragma omp parallel for num_threads(b->P > 1 ? b->threads : 1) schedule(static)
-    for (int64_t p = 0; p < b->P; p++) {
+    const int64_t finishes = finish_tasks(b);
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < b->P * finishes; task++) {
+        const int64_t p = task / finishes;
         const bn_coefs coefs = coefs_at(w.coefs, &k, p);
-        finish_columns(&coefs, b, &k, io, momentum, p, w.parts + 2 * p * k.blocks * b->C);
+        finish_columns(&coefs, b, &k, io, momentum, p, task % finishes,
+                       w.parts + 2 * p * k.blocks * b->C);
     }
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < blocks; task++) {
@@ -267,10 +277,10 @@ static dlf_status infer_columns(const bn *b, const dlf_norm_fwd *io)
         const float *gamma = bn_member(io->gamma, p), *beta = bn_member(io->beta, p);
         const bn_coefs coefs = coefs_at(memory, &k, p);
         for (int64_t c = 0; c < b->C; c++) {
-            const float rstd = (float)(1.0 / sqrt((double)var[c] + b->eps));
+            const float rstd = bn_rstd((double)var[c], b->eps);
             set_coef(&coefs, c, bn_coef_of((double)mean[c], rstd, gamma, beta, c));
         }
-        repeat(b, &k, &coefs);
+        repeat(b, &k, &coefs, 0, b->C);
     }
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < b->P * k.blocks; task++) {
@@ -320,27 +330,30 @@ static void block_sums(part out, const bn *b, const cut *k, const dlf_norm_bwd *
 }
 
 static void finish_columns_backward(const bn_coefs *coefs, const bn *b, const cut *k,
-                                    const dlf_norm_bwd *io, int64_t p, double *parts)
+                                    const dlf_norm_bwd *io, int64_t p, int64_t task, double *parts)
 {
-    const part total = part_at(parts, b, 0);
-    for (int64_t i = 1; i < k->blocks; i++) {
+    const int64_t first = task * FINISH, width = at_most(FINISH, b->C - first);
+    double sum[FINISH] = {0}, product[FINISH] = {0};
+    for (int64_t i = 0; i < k->blocks; i++) {
         const part at = part_at(parts, b, i);
-        for (int which = 0; which < 2; which++)
-            for (int64_t c = 0; c < b->C; c++) total.of[which][c] += at.of[which][c];
+        for (int64_t c = 0; c < width; c++) {
+            sum[c] += at.of[0][first + c];
+            product[c] += at.of[1][first + c];
+        }
     }
-    for (int64_t c = 0; c < b->C; c++) {
-        bn_coef coef = channel_coef(io, p, c);
-        finish_channel_backward(&coef, b, io, p, c, total.of[0][c], total.of[1][c]);
-        set_coef(coefs, c, coef);
+    for (int64_t c = 0; c < width; c++) {
+        bn_coef coef = channel_coef(io, p, first + c);
+        finish_channel_backward(&coef, b, io, p, first + c, sum[c], product[c]);
+        set_coef(coefs, first + c, coef);
     }
-    repeat(b, k, coefs);
+    repeat(b, k, coefs, first, width);
 }
 
 static void start_columns_backward(const bn_coefs *coefs, const bn *b, const cut *k,
                                    const dlf_norm_bwd *io, int64_t p)
 {
     for (int64_t c = 0; c < b->C; c++) set_coef(coefs, c, channel_coef(io, p, c));
-    repeat(b, k, coefs);
+    repeat(b, k, coefs, 0, b->C);
 }
 
 static void block_dx(const bn *b, const cut *k, const dlf_norm_bwd *io, int64_t p, int64_t block,
@@ -382,7 +395,8 @@ static dlf_status backward_columns(const bn *b, const dlf_norm_bwd *io)
             const bn_coefs coefs = coefs_at(w.coefs, &k, 0);
             start_columns_backward(&coefs, b, &k, io, p);
             block_sums(part_at(w.parts, b, 0), b, &k, io, p, 0, 0, &coefs);
-            finish_columns_backward(&coefs, b, &k, io, p, w.parts);
+            for (int64_t i = 0; i < finish_tasks(b); i++)
+                finish_columns_backward(&coefs, b, &k, io, p, i, w.parts);
             block_dx(b, &k, io, p, 0, &coefs);
         }
         return DLF_OK;
@@ -403,9 +417,13 @@ static dlf_status backward_columns(const bn *b, const dlf_norm_bwd *io)
         const bn_coefs coefs = coefs_at(w.coefs, &k, p);
         block_sums(part_at(w.parts, b, i), b, &k, io, p, i % k.blocks, task % k.tiles, &coefs);
     }
-    for (int64_t p = 0; p < b->P; p++) {
+    const int64_t finishes = finish_tasks(b);
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < b->P * finishes; task++) {
+        const int64_t p = task / finishes;
         const bn_coefs coefs = coefs_at(w.coefs, &k, p);
-        finish_columns_backward(&coefs, b, &k, io, p, w.parts + 2 * p * k.blocks * b->C);
+        finish_columns_backward(&coefs, b, &k, io, p, task % finishes,
+                                w.parts + 2 * p * k.blocks * b->C);
     }
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < blocks; task++) {

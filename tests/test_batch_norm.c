@@ -68,6 +68,26 @@ static void half_storage_matches_reference(void **state)
         }
 }
 
+/* Sizes at which the cpu kernels cut: pieces of two uneven chunks, a channel shared by threads,
+ * rows of several tiles in several blocks, many short rows in several blocks. */
+static void sizes_that_are_cut(void **state)
+{
+    (void)state;
+    const nt_case cases[] = {
+        {.P = 1, .N = 1, .C = 2, .H = 71, .W = 59, .layout = DLF_NCHW},
+        {.P = 1, .N = 2, .C = 1, .H = 131, .W = 127, .layout = DLF_NCHW, .activation = DLF_RELU},
+        {.P = 1, .N = 70, .C = 1031, .residual = true, .activation = DLF_RELU},
+        {.P = 1, .N = 70, .C = 1031, .dtype = DLF_BF16},
+        {.P = 1, .N = 6700, .C = 10, .plain = true},
+        {.P = 1, .N = 3, .C = 600, .H = 5, .W = 5, .dtype = DLF_F16, .layout = DLF_NHWC},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        nt_case c = cases[k];
+        c.kind = DLF_BATCH_NORM;
+        assert_true(nt_run(c));
+    }
+}
+
 static void every_activation(void **state)
 {
     (void)state;
@@ -641,6 +661,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_value_has_no_unbiased_variance),
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(half_storage_matches_reference),
+        cmocka_unit_test(sizes_that_are_cut),
         cmocka_unit_test(every_activation),
         cmocka_unit_test(strided_members),
         cmocka_unit_test(mean_1e4_variance_1e_4),
