@@ -185,11 +185,13 @@ static void gn_finish_cut(gn_cut *cut)
         gn_power(dlf_ceil_div(cut->width * dlf_ceil_div(cut->chunk, GN_PIECE), 4), DLF_WARP);
 }
 
-/* Are all tensors and every tile of the cut made of 16-byte vectors? */
+/* Is there a kernel for vectors, and are all tensors and every tile of the cut made of them? */
 static bool gn_vectors(const gn_call &call, const gn_cut &cut)
 {
     const int64_t vector = 16 / (int64_t)dlf_dtype_size(call.x->dtype), C = cut.C;
     const int64_t member = cut.N * C * cut.S, tile = cut.tile_groups * cut.width;
+    const dlf_activation_kind kind = call.norm->activation.kind;
+    if (kind != DLF_LINEAR && kind != DLF_RELU && kind != DLF_SILU) return false; /* GN_PICK */
     if (cut.nhwc && (C % vector || tile % vector)) return false;
     if (!cut.nhwc && cut.chunks > 1 && (cut.S % vector || cut.chunk % vector)) return false;
     if (!cut.nhwc && tile * cut.S % vector) return false;
@@ -314,11 +316,11 @@ static cudaError_t gn_launch(const gn_call &call, Kernel kernel, const gn_cut &c
                       gn_memory_bytes(cut, floats), dlf_stream_of(call.x), io, cut);
 }
 
-/* Instances: vectors with no activation, silu or any; single elements with none or any. */
+/* Instances: vectors with no activation, relu or silu; single elements with none or any. */
 #define GN_PICK(kernel, T)                                                                         \
     (vectors              ? kind == DLF_LINEAR ? kernel<T, dlf_vector<T>, GN_LINEAR>               \
-                            : kind == DLF_SILU ? kernel<T, dlf_vector<T>, GN_SILU>                 \
-                                               : kernel<T, dlf_vector<T>, GN_ANY>                  \
+                            : kind == DLF_RELU ? kernel<T, dlf_vector<T>, GN_RELU>                 \
+                                               : kernel<T, dlf_vector<T>, GN_SILU>                 \
                   : kind == DLF_LINEAR ? kernel<T, 1, GN_LINEAR>                                   \
                           : kernel<T, 1, GN_ANY>)
 

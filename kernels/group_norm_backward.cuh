@@ -95,7 +95,7 @@ static __device__ __forceinline__ void gn_channel_sums(const gn_bwd<T> &io, cons
 /* x and dy are read once; xhat and dz wait in shared memory for the sums. With io.g_part only the
  * sums of the tile are wanted. */
 template <class T, int V, int E>
-static __global__ void __launch_bounds__(GN_THREADS) gn_backward(gn_bwd<T> io, gn_cut cut)
+static __global__ void __launch_bounds__(GN_THREADS, 1) gn_backward(gn_bwd<T> io, gn_cut cut)
 {
     DLF_DYN_SHARED(float, shared);
     for (int64_t task = blockIdx.x; task < cut.P * cut.tiles * cut.chunks; task += gridDim.x) {
@@ -147,7 +147,7 @@ static __global__ void __launch_bounds__(GN_THREADS) gn_backward(gn_bwd<T> io, g
 
 /* Second stage of the split: adds the chunks of its groups in order, then reads x and dy again. */
 template <class T, int V, int E>
-static __global__ void __launch_bounds__(GN_THREADS) gn_dx(gn_bwd<T> io, gn_cut cut)
+static __global__ void __launch_bounds__(GN_THREADS, 1) gn_dx(gn_bwd<T> io, gn_cut cut)
 {
     DLF_DYN_SHARED(float, shared);
     for (int64_t task = blockIdx.x; task < cut.P * cut.tiles * cut.chunks; task += gridDim.x) {

@@ -101,7 +101,7 @@ static __device__ __forceinline__ void gn_output(const gn_fwd<T> &io, const gn_t
 /* x is read once and waits in shared memory for its statistics. With io.part only the statistics
  * of the tile are wanted. */
 template <class T, int V, int E>
-static __global__ void __launch_bounds__(GN_THREADS) gn_forward(gn_fwd<T> io, gn_cut cut)
+static __global__ void __launch_bounds__(GN_THREADS, 2) gn_forward(gn_fwd<T> io, gn_cut cut)
 {
     DLF_DYN_SHARED(float, shared);
     for (int64_t task = blockIdx.x; task < cut.P * cut.tiles * cut.chunks; task += gridDim.x) {
@@ -152,7 +152,7 @@ static __global__ void __launch_bounds__(GN_THREADS) gn_forward(gn_fwd<T> io, gn
  * x again. With m chunks of n_i values: mean = sum n_i mean_i / n, M2 = sum M2_i + n_i (mean_i -
  * mean)^2, by two passes over the chunks. */
 template <class T, int V, int E>
-static __global__ void __launch_bounds__(GN_THREADS) gn_apply(gn_fwd<T> io, gn_cut cut)
+static __global__ void __launch_bounds__(GN_THREADS, 2) gn_apply(gn_fwd<T> io, gn_cut cut)
 {
     DLF_DYN_SHARED(float, shared);
     DLF_SHARED(double, means, [GN_THREADS]);

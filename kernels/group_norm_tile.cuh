@@ -161,16 +161,17 @@ static __device__ __forceinline__ void gn_unit_sums(const gn_tile &t, const gn_c
 /* ---- epilogues --------------------------------------------------------------------------------
  */
 
-/* What a kernel is compiled for: no activation, silu (diffusion models), or any by a call, because
- * eleven activations inside each kernel would make all of them long. */
-enum { GN_LINEAR, GN_SILU, GN_ANY };
+/* What a kernel is compiled for: no activation, relu, silu (diffusion models), or any by a call,
+ * one element at a time, because eleven activations inside each kernel would make all of them long.
+ */
+enum { GN_LINEAR, GN_RELU, GN_SILU, GN_ANY };
 
-static __device__ __noinline__ float gn_any_value(float z, dlf_epilogue f)
+static __device__ __forceinline__ float gn_any_value(float z, dlf_epilogue f)
 {
     return dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, f);
 }
 
-static __device__ __noinline__ float gn_any_slope(float z, dlf_epilogue f)
+static __device__ __forceinline__ float gn_any_slope(float z, dlf_epilogue f)
 {
     return dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, f);
 }
@@ -178,6 +179,7 @@ static __device__ __noinline__ float gn_any_slope(float z, dlf_epilogue f)
 template <int E> static __device__ __forceinline__ float gn_value(float z, dlf_epilogue f)
 {
     if constexpr (E == GN_LINEAR) return z;
+    if constexpr (E == GN_RELU) return dlf_act_value<DLF_RELU>(z, 0.0f);
     if constexpr (E == GN_SILU) return dlf_act_value<DLF_SILU>(z, 0.0f);
     return gn_any_value(z, f);
 }
@@ -185,6 +187,7 @@ template <int E> static __device__ __forceinline__ float gn_value(float z, dlf_e
 template <int E> static __device__ __forceinline__ float gn_slope(float z, dlf_epilogue f)
 {
     if constexpr (E == GN_LINEAR) return 1.0f;
+    if constexpr (E == GN_RELU) return dlf_act_slope<DLF_RELU>(z, 0.0f);
     if constexpr (E == GN_SILU) return dlf_act_slope<DLF_SILU>(z, 0.0f);
     return gn_any_slope(z, f);
 }
