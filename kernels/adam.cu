@@ -12,13 +12,13 @@ struct adam_args {
 };
 
 /* What is the same for a whole member. */
-struct factors {
+struct adam_factors {
     float s, l2, rate, shrinkage;
 };
 
 template <bool DECOUPLED>
 static __device__ __forceinline__ void update(float &w, float &m, float &v, float g,
-                                              const factors &k, const adam_args &a)
+                                              const adam_factors &k, const adam_args &a)
 {
     const float d = DECOUPLED ? k.s * g : fmaf(k.l2, w, k.s * g);
     m = fmaf(a.beta1, m, a.gain1 * d);
@@ -34,8 +34,8 @@ static __global__ void __launch_bounds__(DLF_BLOCK, 4) step(adam_args a)
     const int64_t stride = (int64_t)gridDim.x * DLF_BLOCK;
     for (int64_t p = blockIdx.y; p < a.P; p += gridDim.y) {
         const double lr = (double)*a.lr.member(p);
-        const factors k = {a.g_scale.data ? *a.g_scale.member(p) : 1.0f, (float)a.weight_decay,
-                           (float)(lr / a.correction1), (float)(lr * a.weight_decay)};
+        const adam_factors k = {a.g_scale.data ? *a.g_scale.member(p) : 1.0f, (float)a.weight_decay,
+                                (float)(lr / a.correction1), (float)(lr * a.weight_decay)};
         float *w = a.w.member(p), *m = a.m.member(p), *v = a.v.member(p);
         const float *g = a.g.member(p);
         const int64_t vectors = VECTORS ? a.n / 4 : 0;

@@ -103,13 +103,31 @@ static const float *member(const dlf_tensor *t, int64_t p)
 static double sum_of(const float *v, int64_t n)
 {
     double sum = 0.0;
-    if (n < 16) { /* a short row: the vector loop would only be its own tail */
-        for (int64_t i = 0; i < n; i++) sum += (double)v[i];
-        return sum;
-    }
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++) sum += (double)v[i];
     return sum;
+}
+
+/* loss[r] = sum of row r of v, `rows` of N. Rows shorter than a few vectors are added side by side,
+ * so that no addition waits for the one before. */
+static void sums_of_rows(float *loss, const float *v, int64_t rows, int64_t N)
+{
+    enum { SHORT = 32, SIDE = 8 };
+    int64_t r = 0;
+    for (; N < SHORT && r + SIDE <= rows; r += SIDE) {
+        double sum[SIDE] = {0.0};
+        for (int64_t j = 0; j < N; j++)
+            for (int k = 0; k < SIDE; k++) sum[k] += (double)v[(r + k) * N + j];
+        for (int k = 0; k < SIDE; k++) loss[r + k] = (float)sum[k];
+    }
+    for (; r < rows; r++) {
+        double sum = 0.0;
+        if (N < SHORT)
+            for (int64_t j = 0; j < N; j++) sum += (double)v[r * N + j];
+        else
+            sum = sum_of(v + r * N, N);
+        loss[r] = (float)sum;
+    }
 }
 
 static double sum_of_piece(const struct kind *kind, const float *x, const float *t, int64_t n,
@@ -134,8 +152,7 @@ static void short_rows(const struct kind *kind, float *loss, const float *x, con
     for (int64_t i = 0; i < rows; i += fit) {
         const int64_t count = rows - i < fit ? rows - i : fit;
         kind->values(N == 1 ? loss + i : v, x + i * N, t + i * N, count * N, delta);
-        if (N == 1) continue;
-        for (int64_t r = 0; r < count; r++) loss[i + r] = (float)sum_of(v + r * N, N);
+        if (N > 1) sums_of_rows(loss + i, v, count, N);
     }
 }
 
