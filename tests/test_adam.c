@@ -342,6 +342,37 @@ static void bits_do_not_depend_on_threads(void **state)
     free(got[0]), free(got[1]), problem_free(&q);
 }
 
+/* Two members more than 2^31 elements apart give the bits of two neighbours. The memory between
+ * them is mapped and never touched; a device that refuses so much is not tested. */
+static void far_members(void **state)
+{
+    (void)state;
+    enum { N = 70 };
+    const int64_t far = ((int64_t)1 << 31) + 64;
+    dlf_tensor arena;
+    if (kt_dev->real != DLF_F32 || dlf_tensor_new(&arena, kt_dev, DLF_F32, 2, far) != DLF_OK)
+        skip();
+    problem q = problem_of(2, N);
+    dlf_tensor near[4], view[4], lr = kt_tensor(kt_dev, q.lr, 2);
+    for (int k = 0; k < 4; k++) {
+        float *host = kt_random(2 * N, 30 + (uint32_t)k, 1.0f, 3.0f);
+        near[k] = kt_tensor(kt_dev, host, 2, N);
+        view[k] = dlf_tensor_window(&arena, k * 80, 2, (int64_t[]){2, N});
+        OK(dlf_tensor_upload(&view[k], host));
+        free(host);
+    }
+    OK(dlf_adam_step(&near[0], &near[1], &near[2], &near[3], &lr, NULL, usual));
+    OK(dlf_adam_step(&view[0], &view[1], &view[2], &view[3], &lr, NULL, usual));
+    for (int k = 0; k < 4; k++) {
+        float a[2 * N], b[2 * N];
+        OK(dlf_tensor_download(a, &near[k]));
+        OK(dlf_tensor_download(b, &view[k]));
+        assert_memory_equal(a, b, sizeof a);
+        dlf_tensor_free(&near[k]);
+    }
+    dlf_tensor_free(&arena), dlf_tensor_free(&lr), problem_free(&q);
+}
+
 static void arguments_are_checked(void **state)
 {
     (void)state;
@@ -372,6 +403,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(strided_misaligned_views),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(arguments_are_checked),
+        cmocka_unit_test(far_members),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

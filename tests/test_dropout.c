@@ -277,6 +277,31 @@ static void bits_do_not_depend_on_threads(void **state)
     kt_dev->info.threads = threads;
 }
 
+/* Two members more than 2^31 elements apart give the bits of two neighbours. The memory between
+ * them is mapped and never touched; a device that refuses so much is not tested. */
+static void far_members(void **state)
+{
+    (void)state;
+    enum { N = 70 };
+    const int64_t far = ((int64_t)1 << 31) + 64;
+    dlf_tensor arena;
+    if (kt_dev->real != DLF_F32 || dlf_tensor_new(&arena, kt_dev, DLF_F32, 2, far) != DLF_OK)
+        skip();
+    const float rates[] = {0.25f, 0.5f};
+    float *x = kt_random(2 * N, 9, 1.0f, 0.0f), got[2 * N];
+    dlf_tensor in = dlf_tensor_window(&arena, 0, 2, (int64_t[]){2, N});
+    dlf_tensor out = dlf_tensor_window(&arena, 80, 2, (int64_t[]){2, N});
+    dlf_tensor rate = kt_tensor(kt_dev, rates, 2);
+    OK(dlf_tensor_upload(&in, x));
+    OK(dlf_dropout_apply(&out, &in, NULL, &rate, (dlf_dropout){rng, 6, 1, true}));
+    OK(dlf_tensor_download(got, &out));
+    for (int i = 0; i < 2 * N; i++)
+        assert_true(same(
+            got[i], expected(x[i], rates[i / N], (uint32_t)(i / N), 6 + (uint64_t)(i % N), true)));
+    dlf_tensor_free(&arena), dlf_tensor_free(&rate);
+    free(x);
+}
+
 static void arguments_are_checked(void **state)
 {
     (void)state;
@@ -305,6 +330,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(far_along_the_stream),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(arguments_are_checked),
+        cmocka_unit_test(far_members),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

@@ -337,6 +337,34 @@ static void a_large_gradient(void **state)
     free(x), free(got);
 }
 
+/* Two members more than 2^31 elements apart give the bits of two neighbours. The memory between
+ * them is mapped and never touched; a device that refuses so much is not tested. */
+static void far_members(void **state)
+{
+    (void)state;
+    enum { B = 3, N = 20 };
+    const int64_t far = ((int64_t)1 << 31) + 64;
+    dlf_tensor arena;
+    if (kt_dev->real != DLF_F32 || dlf_tensor_new(&arena, kt_dev, DLF_F32, 2, far) != DLF_OK)
+        skip();
+    float *x = kt_random(2 * B * N, 11, 1.0f, 0.0f), *t = targets(DLF_LOSS_BCE, 2 * B * N, 12);
+    operands near = operands_of(kt_dev, x, t, 2, 2, B, N);
+    const int64_t shape[] = {2, B, N};
+    dlf_tensor view[4];
+    for (int k = 0; k < 4; k++) view[k] = dlf_tensor_window(&arena, k * 80, k == 2 ? 2 : 3, shape);
+    OK(dlf_tensor_upload(&view[0], x));
+    OK(dlf_tensor_upload(&view[1], t));
+    const dlf_loss bce = loss_of(DLF_LOSS_BCE);
+    OK(dlf_loss_forward(&near.loss, &near.x, &near.t, bce));
+    OK(dlf_loss_forward(&view[2], &view[0], &view[1], bce));
+    OK(dlf_loss_backward(&near.dx, &near.x, &near.t, bce, 1.0));
+    OK(dlf_loss_backward(&view[3], &view[0], &view[1], bce, 1.0));
+    assert_true(kt_worst(&view[2], &near.loss, 1e-45, 0.0) == 0.0);
+    assert_true(kt_worst(&view[3], &near.dx, 1e-45, 0.0) == 0.0);
+    dlf_tensor_free(&arena), operands_free(&near);
+    free(x), free(t);
+}
+
 static void arguments_are_checked(void **state)
 {
     (void)state;
@@ -364,6 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(a_large_gradient),
         cmocka_unit_test(arguments_are_checked),
+        cmocka_unit_test(far_members),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

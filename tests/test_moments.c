@@ -380,6 +380,37 @@ static void pieces_of_views(void **state)
     dlf_tensor_free(&t), dlf_tensor_free(&wide), dlf_tensor_free(&pairs);
 }
 
+/* Two members more than 2^31 elements apart give the bits of two neighbours. The memory between
+ * them is mapped and never touched; a device that refuses so much is not tested. */
+static void far_members(void **state)
+{
+    (void)state;
+    enum { N = 70, K = 2 };
+    const int64_t far = ((int64_t)1 << 31) + 64;
+    dlf_tensor arena;
+    if (kt_dev->real != DLF_F32 || dlf_tensor_new(&arena, kt_dev, DLF_F32, 2, far) != DLF_OK)
+        skip();
+    const int32_t offsets[K + 1] = {1, 30, 69};
+    float *x = kt_random(2 * N, 5, 1.0f, 0.0f);
+    double near[2 * K * DLF_MOMENTS], got[2 * K * DLF_MOMENTS];
+    run_pieces(kt_dev, near, x, 2, N, 0, offsets, K);
+    dlf_tensor view = dlf_tensor_window(&arena, 0, 2, (int64_t[]){2, N}), out, at;
+    OK(dlf_tensor_new(&out, kt_dev, DLF_F64, 2, K, DLF_MOMENTS));
+    OK(dlf_tensor_new(&at, kt_dev, DLF_I32, K + 1));
+    OK(dlf_tensor_upload_i32(&at, offsets));
+    OK(dlf_tensor_upload(&view, x));
+    OK(dlf_moments_pieces(&out, &view, &at));
+    OK(dlf_tensor_download_f64(got, &out));
+    assert_memory_equal(got, near, sizeof got);
+    run(kt_dev, near, x, 2, N);
+    dlf_tensor rows = dlf_tensor_window(&out, 0, 2, (int64_t[]){2, DLF_MOMENTS});
+    OK(dlf_moments(&rows, &view));
+    OK(dlf_tensor_download_f64(got, &rows));
+    assert_memory_equal(got, near, 2 * DLF_MOMENTS * sizeof *got);
+    dlf_tensor_free(&arena), dlf_tensor_free(&out), dlf_tensor_free(&at);
+    free(x);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +427,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_nan_stays_in_its_piece),
         cmocka_unit_test(bits_of_pieces_do_not_depend_on_threads),
         cmocka_unit_test(pieces_of_views),
+        cmocka_unit_test(far_members),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
