@@ -10,7 +10,7 @@
  *   NHWC  sums of columns over a chunk of rows, vectorised across channels, then over the channels
  *         of each group; a task is a sample, or a chunk of one where samples are few. With S = 1
  *         both layouts are the same, and this is the faster way. */
-#include "group_norm_rows.h"
+#include "cpu_group_norm_rows.h"
 
 /* ---- NCHW: one channel at a time --------------------------------------------------------------
  */

@@ -598,6 +598,42 @@ static void large_shapes_match_reference(void **state)
             (nt_case){SHAPE(DLF_GROUP_NORM, layout ? DLF_NHWC : DLF_NCHW, 1, 8, 33, 180, 181, 3)}));
 }
 
+/* Two members more than 2^31 elements apart. The memory is mapped, not filled; where a device will
+ * not give so much, there is nothing to test. */
+static void members_beyond_two_to_the_31(void **state)
+{
+    (void)state;
+    const int64_t far = ((int64_t)1 << 31) + 64, n = 2 * 8 * 2 * 3;
+    dlf_tensor arena;
+    if (strcmp(kt_dev->info.backend, "cpu") ||
+        dlf_tensor_new(&arena, kt_dev, DLF_BF16, 2, far) != DLF_OK)
+        skip();
+    for (int layout = 0; layout < 2; layout++) {
+        nt_case c = {SHAPE(DLF_GROUP_NORM, layout ? DLF_NHWC : DLF_NCHW, 2, 2, 8, 2, 3, 4),
+                     .dtype = DLF_BF16, .activation = DLF_SILU};
+        nt_side near, apart, ref;
+        run_device(&c, &near, &ref), nt_free(&ref);
+        nt_build(&c, &apart, &ref), nt_free(&ref);
+        dlf_tensor in[] = {apart.x.t, apart.dy.t};
+        for (int i = 0; i < 4; i++) { /* x, dy, y, dx */
+            dlf_tensor *t = i == 0   ? &apart.x.t
+                            : i == 1 ? &apart.dy.t
+                                     : &apart.out[i == 2 ? NT_Y : NT_DX].t;
+            *t = dlf_tensor_window(&arena, i * n, 5, t->shape);
+            if (i < 2) OK(dlf_tensor_copy(t, &in[i]));
+        }
+        const dlf_norm norm = nt_norm(&c);
+        const dlf_norm_fwd fwd = nt_fwd(&c, &apart);
+        const dlf_norm_bwd bwd = nt_bwd(&c, &apart);
+        OK(dlf_norm_forward(&fwd, &norm));
+        OK(dlf_norm_backward(&bwd, &norm));
+        expect_same_bits(&apart.out[NT_Y].t, &near.out[NT_Y].t, "y");
+        expect_same_bits(&apart.out[NT_DX].t, &near.out[NT_DX].t, "dx");
+        nt_free(&near), nt_free(&apart);
+    }
+    dlf_tensor_free(&arena);
+}
+
 static void every_version_ran(void **state)
 {
     (void)state;
@@ -612,6 +648,8 @@ static void every_version_ran(void **state)
     const dlf_norm_bwd bwd = nt_bwd(&c, &dev);
     assert_int_equal(dlf_norm_forward(&fwd, &norm), DLF_ERR_NO_KERNEL);
     assert_int_equal(dlf_norm_backward(&bwd, &norm), DLF_ERR_NO_KERNEL);
+    const dlf_norm negative = {.kind = c.kind, .groups = c.groups, .version = -1};
+    assert_int_equal(dlf_norm_forward(&fwd, &negative), DLF_ERR_NO_KERNEL);
     nt_free(&dev), nt_free(&ref);
 }
 
@@ -636,6 +674,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(no_variance),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(large_shapes_match_reference),
+        cmocka_unit_test(members_beyond_two_to_the_31),
         cmocka_unit_test(every_version_ran),
     };
     kt_open(argc, argv);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * group_norm_rows.h -- group and instance norm where channels run fastest (group_norm_cpu.c).
+ * cpu_group_norm_rows.h -- group and instance norm where channels run fastest (group_norm_cpu.c).
  *
  * A sample is S rows of C channels without gaps. Where C is small, several rows make one wide row
  * of `wide` = k C elements and the per-channel arrays are repeated k times, so that the SIMD loops
  * are long for any C. */
-#ifndef DLF_GROUP_NORM_ROWS_H
-#define DLF_GROUP_NORM_ROWS_H
-#include "group_norm_job.h"
+#ifndef DLF_CPU_GROUP_NORM_ROWS_H
+#define DLF_CPU_GROUP_NORM_ROWS_H
+#include "cpu_group_norm.h"
 
 /* How samples are cut. */
 typedef struct rows_plan {

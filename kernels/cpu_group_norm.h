@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * group_norm_job.h -- what both ways of group_norm_cpu.c share: the call's sizes, statistics that
+ * cpu_group_norm.h -- what both ways of group_norm_cpu.c share: the call's sizes, statistics that
  * merge, and outputs that may bypass the cache. */
-#ifndef DLF_GROUP_NORM_JOB_H
-#define DLF_GROUP_NORM_JOB_H
+#ifndef DLF_CPU_GROUP_NORM_H
+#define DLF_CPU_GROUP_NORM_H
 #include <stdlib.h>
 
 #include "cpu_storage.h"
@@ -55,7 +55,7 @@ static dlf_status job_of(job *j, const dlf_tensor *x, const dlf_tensor *out,
 {
     const int64_t count = dlf_tensor_count(x);
     *j = (job){.dtype = x->dtype, .f = norm->activation, .eps = norm->eps};
-    if (norm->version > 1)
+    if (norm->version < 0 || norm->version > 1)
         return dlf_fail(DLF_ERR_NO_KERNEL, "group_norm on cpu has 1 version, not %d",
                         norm->version);
     j->stream = j->dtype == DLF_F32 && out->data != aliased->data &&
