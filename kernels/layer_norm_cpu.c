@@ -102,69 +102,119 @@ static inline statistic statistic_of(double mean, float rstd)
     return (statistic){hi, (float)(mean - (double)hi), rstd};
 }
 
-/* Four streams: one sum alone would wait for each addition. */
-static double sum_of(const float *x, int64_t n)
+/* 16 sums at once, whatever the registers hold: gcc's own reductions leave one sum that waits for
+ * every addition, and add its lanes one by one. Never passed by value: the calling convention of
+ * vectors depends on the SIMD level. */
+typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+enum { LANES = 16 };
+
+static inline lanes *lanes_at(float *p)
 {
-    const int64_t quarter = n / 64 * 16;
-    const float *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
-    float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
-#pragma omp simd reduction(+ : a, b, c, d)
-    for (int64_t i = 0; i < quarter; i++) {
-        a += x[i];
-        b += x1[i];
-        c += x2[i];
-        d += x3[i];
-    }
-    float tail = 0.0f;
-#pragma omp simd reduction(+ : tail)
-    for (int64_t i = 4 * quarter; i < n; i++) tail += x[i];
-    return (double)(a + b) + (double)(c + d) + (double)tail;
+    return (lanes *)p;
 }
 
-typedef struct deviations {
-    double sum, squares;
-} deviations;
-
-static deviations deviations_of(const float *x, int64_t n, float from)
+static inline const lanes *const_lanes_at(const float *p)
 {
-    const int64_t half = n / 32 * 16;
-    const float *x1 = x + half;
-    float s = 0.0f, s1 = 0.0f, q = 0.0f, q1 = 0.0f;
-#pragma omp simd reduction(+ : s, s1, q, q1)
-    for (int64_t i = 0; i < half; i++) {
-        const float d = x[i] - from, d1 = x1[i] - from;
+    return (const lanes *)p;
+}
+
+static inline float total(const lanes *v)
+{
+    typedef float half __attribute__((vector_size(32)));
+    typedef float quarter __attribute__((vector_size(16)));
+    half h, h1;
+    memcpy(&h, v, sizeof h);
+    memcpy(&h1, (const char *)v + sizeof h, sizeof h1);
+    h += h1;
+    quarter q, q1;
+    memcpy(&q, &h, sizeof q);
+    memcpy(&q1, (const char *)&h + sizeof q, sizeof q1);
+    q += q1;
+    return (q[0] + q[2]) + (q[1] + q[3]);
+}
+
+static float sum_of(const float *x, int64_t n)
+{
+    lanes a = {0}, b = {0};
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        a += *const_lanes_at(x + i);
+        b += *const_lanes_at(x + i + LANES);
+    }
+    a += b;
+    float tail = 0.0f;
+    for (; i < n; i++) tail += x[i];
+    return total(&a) + tail;
+}
+
+/* Count, mean and sum of squared deviations of a part of a row. */
+typedef struct moments {
+    double n, mean, squares;
+} moments;
+
+/* Of a part that the first-level cache holds. `first` is its mean as a float sum gave it; the sum
+ * of the deviations from it corrects that (Chan, Golub, LeVeque 1983). */
+static moments moments_of(const float *x, int64_t n, float first)
+{
+    lanes s = {0}, s1 = {0}, q = {0}, q1 = {0};
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        const lanes d = *const_lanes_at(x + i) - first, d1 = *const_lanes_at(x + i + LANES) - first;
         s += d;
         s1 += d1;
         q += d * d;
         q1 += d1 * d1;
     }
-#pragma omp simd reduction(+ : s, q)
-    for (int64_t i = 2 * half; i < n; i++) {
-        const float d = x[i] - from;
-        s += d;
-        q += d * d;
+    s += s1;
+    q += q1;
+    float sum = 0.0f, squares = 0.0f;
+    for (; i < n; i++) {
+        const float d = x[i] - first;
+        sum += d;
+        squares += d * d;
     }
-    return (deviations){(double)s + (double)s1, (double)q + (double)q1};
+    const double all = (double)(total(&s) + sum), shift = all * (1.0 / (double)n);
+    const double m2 = (double)(total(&q) + squares) - all * shift;
+    return (moments){(double)n, (double)first + shift, m2 < 0.0 ? 0.0 : m2};
 }
 
-/* Corrected two-pass variance; float sums run over a few pieces, double over the row. */
-static void statistics(double *mean, double *var, const float *x, int64_t n, bool rms)
+static moments merge(moments a, moments b)
 {
-    enum { STEP = 4 * PIECE };
-    double sum = 0.0;
-    if (!rms)
-        for (int64_t i = 0; i < n; i += STEP) sum += sum_of(x + i, least(STEP, n - i));
-    const float first = (float)(sum / (double)n);
-    deviations all = {0.0, 0.0};
-    for (int64_t i = 0; i < n; i += STEP) {
-        const deviations d = deviations_of(x + i, least(STEP, n - i), first);
-        all.sum += d.sum;
-        all.squares += d.squares;
+    const double n = a.n + b.n, d = b.mean - a.mean;
+    return (moments){n, a.mean + d * (b.n / n), a.squares + b.squares + d * d * (a.n * (b.n / n))};
+}
+
+static double squares_of(const float *x, int64_t n)
+{
+    lanes q = {0}, q1 = {0};
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        const lanes d = *const_lanes_at(x + i), d1 = *const_lanes_at(x + i + LANES);
+        q += d * d;
+        q1 += d1 * d1;
     }
-    const double shift = rms ? 0.0 : all.sum / (double)n;
-    const double v = all.squares / (double)n - shift * shift;
-    *mean = (double)first + shift;
-    *var = v < 0.0 ? 0.0 : v;
+    q += q1;
+    float squares = 0.0f;
+    for (; i < n; i++) squares += x[i] * x[i];
+    return (double)(total(&q) + squares);
+}
+
+/* Part by part, so that both passes over a long row find it in the first-level cache. */
+static void statistics(double *mean, double *var, const float *x, int64_t L, bool rms)
+{
+    enum { PART = 4 * PIECE };
+    moments all = {0.0, 0.0, 0.0};
+    for (int64_t i = 0; i < L; i += PART) {
+        const int64_t n = least(PART, L - i);
+        if (rms) {
+            all.squares += squares_of(x + i, n);
+            continue;
+        }
+        const moments part = moments_of(x + i, n, sum_of(x + i, n) * (float)(1.0 / (double)n));
+        all = i ? merge(all, part) : part;
+    }
+    *mean = all.mean;
+    *var = all.squares * (1.0 / (double)L);
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
@@ -307,27 +357,31 @@ typedef struct row_sums {
 
 /* Sums of g and g xhat over a piece; dgamma and dbeta, if wanted, element by element. */
 static row_sums piece_sums(const float *x, const float *dz, int64_t n, statistic s,
-                           const float *gamma, float *restrict dgamma, float *restrict dbeta)
+                           const float *gamma, float *dgamma, float *dbeta)
 {
-    float sum = 0.0f, sum_xhat = 0.0f;
-    if (dgamma) {
-#pragma omp simd reduction(+ : sum, sum_xhat)
-        for (int64_t i = 0; i < n; i++) {
-            const float xhat = ((x[i] - s.hi) - s.lo) * s.rstd, g = dz[i] * gamma[i];
-            sum += g;
-            sum_xhat += g * xhat;
-            dgamma[i] = fmaf(dz[i], xhat, dgamma[i]);
-            dbeta[i] += dz[i];
-        }
-    } else {
-#pragma omp simd reduction(+ : sum, sum_xhat)
-        for (int64_t i = 0; i < n; i++) {
-            const float xhat = ((x[i] - s.hi) - s.lo) * s.rstd, g = dz[i] * gamma[i];
-            sum += g;
-            sum_xhat += g * xhat;
+    lanes sum = {0}, sum_xhat = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const lanes xhat = ((*const_lanes_at(x + i) - s.hi) - s.lo) * s.rstd;
+        const lanes d = *const_lanes_at(dz + i), g = d * *const_lanes_at(gamma + i);
+        sum += g;
+        sum_xhat += g * xhat;
+        if (dgamma) {
+            *lanes_at(dgamma + i) += d * xhat;
+            *lanes_at(dbeta + i) += d;
         }
     }
-    return (row_sums){(double)sum, (double)sum_xhat};
+    float tail = 0.0f, tail_xhat = 0.0f;
+    for (; i < n; i++) {
+        const float xhat = ((x[i] - s.hi) - s.lo) * s.rstd, g = dz[i] * gamma[i];
+        tail += g;
+        tail_xhat += g * xhat;
+        if (dgamma) {
+            dgamma[i] += dz[i] * xhat;
+            dbeta[i] += dz[i];
+        }
+    }
+    return (row_sums){(double)(total(&sum) + tail), (double)(total(&sum_xhat) + tail_xhat)};
 }
 
 static void piece_dx(float *dx, const float *x, const float *dz, int64_t n, statistic s,
@@ -403,8 +457,9 @@ static void backward_row(const backward *a, int64_t p, int64_t n, float *room, f
     if (io->dresidual) put(&a->dresidual, p * io->dresidual->stride + n * L, dz, L);
     const float *gamma = member(io->gamma, p);
     const row_sums sums = sums_of_row(a, x, dz, s, gamma, part);
-    const float mean_g = a->s.rms ? 0.0f : (float)(sums.g / (double)L);
-    const float mean_g_xhat = (float)(sums.g_xhat / (double)L);
+    const double each = 1.0 / (double)L;
+    const float mean_g = a->s.rms ? 0.0f : (float)(sums.g * each);
+    const float mean_g_xhat = (float)(sums.g_xhat * each);
     const int64_t dx_at = p * io->dx->stride + n * L;
     float buffer[PIECE], g[PIECE];
     for (int64_t i = 0; i < L; i += PIECE) {
