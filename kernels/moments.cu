@@ -16,19 +16,30 @@ template <class Max, class Count> struct moments {
     Count nonfinite, zeros;
 };
 
+static __device__ __forceinline__ void take(moments<float, unsigned> &m, float x)
+{
+    const double v = (double)x;
+    m.sum += v;
+    m.squares += v * v;
+    m.max = dlf_max_nan(m.max, fabsf(x));
+    m.nonfinite += isfinite(x) ? 0 : 1;
+    m.zeros += x == 0.0f ? 1 : 0;
+}
+
+/* Thread t takes x[t], x[t + DLF_BLOCK], .., eight loads ahead of their use. */
 static __device__ __forceinline__ moments<float, unsigned> of_elements(const float *x, int64_t n)
 {
+    constexpr int AHEAD = 8;
     moments<float, unsigned> m = {0.0, 0.0, 0.0f, 0, 0};
-#pragma unroll 8
-    for (int64_t i = threadIdx.x; i < n; i += DLF_BLOCK) {
-        const float e = x[i];
-        const double v = (double)e;
-        m.sum += v;
-        m.squares += v * v;
-        m.max = dlf_max_nan(m.max, fabsf(e));
-        m.nonfinite += isfinite(e) ? 0 : 1;
-        m.zeros += e == 0.0f ? 1 : 0;
+    int64_t i = threadIdx.x;
+    for (; i + (AHEAD - 1) * DLF_BLOCK < n; i += AHEAD * DLF_BLOCK) {
+        float e[AHEAD];
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++) e[k] = x[i + k * DLF_BLOCK];
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++) take(m, e[k]);
     }
+    for (; i < n; i += DLF_BLOCK) take(m, x[i]);
     return m;
 }
 
