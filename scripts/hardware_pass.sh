@@ -67,7 +67,7 @@ else
   skip "timings against PyTorch" "no torch in python3"
 fi
 
-run=("$build/dlf" run all --device "$device" --out "$build/out" --no-plots)
+run=("$build/dlf" run all --device "$device" --out "$build/out" --no-plot)
 if [ "$device" = cuda ]; then run+=(--full); else run+=(--quick); fi
 stage experiments 90 tests.txt "${run[@]}"
 [ ! -d "$build/out" ] || tar -C "$build" -czf "$out/experiments.tar.gz" out
