@@ -85,15 +85,12 @@ static dlf_status run_once(bench *b)
     return dlf_fail(DLF_ERR_ARG, "nothing is prepared");
 }
 
-/* Normal numbers in a floating tensor: zeros would be faster than data. */
-static dlf_status fill(bench *b, int which, dlf_dtype dtype, int ndim, const int64_t *shape,
-                       double shift)
+/* Sums of four uniforms, normal enough here. Zeros would be faster than data. */
+static dlf_status upload_normal(dlf_tensor *t, uint32_t state, double shift)
 {
-    DLF_TRY(dlf_tensor_init(&b->t[which], b->device, dtype, ndim, shape));
-    const int64_t n = dlf_tensor_count(&b->t[which]);
+    const int64_t n = dlf_tensor_count(t);
     float *host = malloc((size_t)n * sizeof *host);
     if (!host) return dlf_fail(DLF_ERR_OOM, "no host memory for %lld numbers", (long long)n);
-    uint32_t state = 12345u + (uint32_t)which; /* sums of four uniforms are normal enough here */
     for (int64_t i = 0; i < n; i++) {
         float sum = 0.0f;
         for (int k = 0; k < 4; k++) {
@@ -102,8 +99,27 @@ static dlf_status fill(bench *b, int which, dlf_dtype dtype, int ndim, const int
         }
         host[i] = 1.7f * sum + (float)shift;
     }
-    const dlf_status status = dlf_tensor_upload(&b->t[which], host);
+    const dlf_status status = dlf_tensor_upload(t, host);
     free(host);
+    return status;
+}
+
+/* A million of them, again and again: the copies are made on the device. */
+static dlf_status fill(bench *b, int which, dlf_dtype dtype, int ndim, const int64_t *shape,
+                       double shift)
+{
+    DLF_TRY(dlf_tensor_init(&b->t[which], b->device, dtype, ndim, shape));
+    const int64_t n = dlf_tensor_count(&b->t[which]), most = 1 << 20, flat[] = {1, n};
+    dlf_tensor tile, all = dlf_tensor_reshape(&b->t[which], 2, flat);
+    DLF_TRY(dlf_tensor_new(&tile, b->device, dtype, 1, n < most ? n : most));
+    dlf_status status = upload_normal(&tile, 12345u + (uint32_t)which, shift);
+    for (int64_t i = 0; i < n && status == DLF_OK; i += most) {
+        const int64_t piece[] = {1, n - i < most ? n - i : most};
+        const dlf_tensor from = dlf_tensor_window(&tile, 0, 2, piece);
+        dlf_tensor to = dlf_tensor_window(&all, i, 2, piece);
+        status = dlf_tensor_copy(&to, &from);
+    }
+    dlf_tensor_free(&tile);
     return status;
 }
 

@@ -31,7 +31,7 @@ stage() {
 }
 skip() { printf '%-34s %-22s\n' "$1" "skipped: $2" | tee -a "$out/summary.txt"; }
 
-rm -f "$out"/{summary,device,tests,sanitizer,ncu}.txt "$out"/{kernels.json,experiments.tar.gz}
+rm -f "$out"/{summary,device,tests,sanitizer,ncu}.txt "$out"/{kernels_bf16.json,kernels_f32.json,experiments.tar.gz}
 {
   git rev-parse HEAD 2>/dev/null
   date -u +%Y-%m-%dT%H:%MZ
@@ -61,8 +61,11 @@ else
 fi
 
 if python3 -c 'import torch' 2>/dev/null; then
-  stage "timings against PyTorch" 120 tests.txt python3 bench/peers/kernels.py "$build/bench_kernels" \
-    --device "$device" --rounds 3 --budget 0.01 --out "$out/kernels.json"
+  for dtype in bf16 f32; do
+    stage "timings against PyTorch, $dtype" 90 tests.txt python3 bench/peers/kernels.py \
+      "$build/bench_kernels" --device "$device" --dtype $dtype --rounds 3 --budget 0.005 \
+      --out "$out/kernels_$dtype.json"
+  done
 else
   skip "timings against PyTorch" "no torch in python3"
 fi

@@ -20,39 +20,54 @@ import subprocess
 import sys
 import time
 
-RESNET = [(8, 64, 112, 112), (8, 64, 56, 56), (8, 256, 56, 56), (8, 512, 28, 28), (8, 1024, 14, 14),
-          (8, 2048, 7, 7)]
-ROWS = [(8192, 768), (2048, 4096), (512, 1024), (4096, 128), (128, 16384), (64, 64)]
-SIZES = [1 << 14, 1 << 20, 1 << 24, 1 << 26]  # elements
 ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu"]
 
+# What is measured where: rows (samples, features), images (samples, channels, height, width),
+# elements of an activation.
+SUITES = {
+    "cpu": dict(
+        rows=[(8192, 768), (2048, 4096), (512, 1024), (4096, 128), (128, 16384), (64, 64)],
+        batch_rows=[(8192, 512), (64, 128)],
+        images=[(8, 64, 112, 112), (8, 64, 56, 56), (8, 256, 56, 56), (8, 512, 28, 28),
+                (8, 1024, 14, 14), (8, 2048, 7, 7)],
+        sizes=[1 << 14, 1 << 20, 1 << 24, 1 << 26]),
+    # Rows of NVIDIA's own H200 table (cudnn-frontend, benchmark/norms), and long rows.
+    "gpu": dict(
+        rows=[(16384, 4096), (8192, 8192), (4096, 16384), (8192, 5120), (2048, 4096), (131072, 128),
+              (8192, 128), (1024, 12288), (2048, 32768), (512, 131072)],
+        batch_rows=[(65536, 1024)],
+        images=[(128, 64, 112, 112), (128, 256, 56, 56), (128, 512, 28, 28), (128, 1024, 14, 14),
+                (128, 2048, 7, 7), (16, 320, 64, 64), (4, 512, 128, 128)],
+        sizes=[1 << 20, 1 << 24, 1 << 28]),
+}
 
-def suite():
+
+def suite(name, dtype):
     """(name, request to bench_kernels, description for the peer)."""
+    s = SUITES[name]
+
+    def norm(kind, direction, layout, shape):
+        n, c, h, w = shape if len(shape) == 4 else (*shape, 1, 0)
+        words = [kind, direction] + ([layout] if w else []) + ["x".join(map(str, shape))]
+        return (" ".join(words), f"norm {kind} {direction} {layout} {dtype} linear 32 0 1 {n} {c} {h} {w}",
+                dict(op=kind, direction=direction, shape=shape, layout=layout))
+
     for direction in ("forward", "backward"):
-        for m, n in ROWS:
-            for kind in ("layer_norm", "rms_norm"):
-                yield (f"{kind} {direction} {m}x{n}",
-                       f"norm {kind} {direction} nchw f32 linear 0 0 1 {m} {n} 1 0",
-                       dict(op=kind, direction=direction, shape=(m, n), layout="nchw"))
+        for kind in ("layer_norm", "rms_norm"):
+            for shape in s["rows"]:
+                yield norm(kind, direction, "nchw", shape)
         for kind in ("batch_norm", "group_norm", "instance_norm"):
-            for n, c, h, w in RESNET:
+            for shape in s["images"]:
                 for layout in ("nchw", "nhwc"):
-                    yield (f"{kind} {direction} {layout} {n}x{c}x{h}x{w}",
-                           f"norm {kind} {direction} {layout} f32 linear 32 0 1 {n} {c} {h} {w}",
-                           dict(op=kind, direction=direction, shape=(n, c, h, w), layout=layout))
-        for m, n in ((8192, 512), (64, 128)):
-            yield (f"batch_norm {direction} {m}x{n}",
-                   f"norm batch_norm {direction} nchw f32 linear 0 0 1 {m} {n} 1 0",
-                   dict(op="batch_norm", direction=direction, shape=(m, n), layout="nchw"))
+                    yield norm(kind, direction, layout, shape)
+        for shape in s["batch_rows"]:
+            yield norm("batch_norm", direction, "nchw", shape)
         for kind in ACTIVATIONS:
-            for n in SIZES:
-                yield (f"{kind} {direction} {n}", f"act {kind} {direction} f32 {n}",
+            for n in s["sizes"]:
+                yield (f"{kind} {direction} {n}", f"act {kind} {direction} {dtype} {n}",
                        dict(op=kind, direction=direction, shape=(n,), layout="nchw"))
-    for n, c, h, w in RESNET[:3]:
-        yield (f"batch_norm infer nchw {n}x{c}x{h}x{w}",
-               f"norm batch_norm infer nchw f32 linear 0 0 1 {n} {c} {h} {w}",
-               dict(op="batch_norm", direction="infer", shape=(n, c, h, w), layout="nchw"))
+    for shape in s["images"][:3]:
+        yield norm("batch_norm", "infer", "nchw", shape)
 
 
 class Ours:
@@ -72,16 +87,18 @@ class Ours:
 
 
 class Torch:
-    def __init__(self, threads, device):
+    def __init__(self, threads, device, dtype):
         import torch
         self.torch, self.device = torch, device
+        self.dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[dtype]
         torch.set_num_threads(threads)
         torch.manual_seed(1)
 
     def prepare(self, op, direction, shape, layout):
         torch, aten = self.torch, self.torch.ops.aten
         F = torch.nn.functional
-        x = torch.randn(shape, device=self.device)
+        like = dict(device=self.device, dtype=self.dtype)
+        x = torch.randn(shape, **like)
         if layout == "nhwc":
             x = x.contiguous(memory_format=torch.channels_last)
         dy = torch.randn_like(x)
@@ -96,8 +113,8 @@ class Torch:
                         "silu": lambda: aten.silu_backward(dy, x)}[op]
             return (lambda: forward(x)) if direction == "forward" else backward
         channels = shape[1]
-        w, b = (torch.rand(channels, device=self.device) + 0.5 for _ in range(2))
-        mean, var = torch.zeros(channels, device=self.device), torch.ones(channels, device=self.device)
+        w, b = (torch.rand(channels, **like) + 0.5 for _ in range(2))
+        mean, var = torch.zeros(channels, **like), torch.ones(channels, **like)
         if op == "layer_norm":
             y, mu, rstd = aten.native_layer_norm(x, [channels], w, b, 1e-5)
             if direction == "forward":
@@ -173,6 +190,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--suite", choices=list(SUITES), help="default: cpu or gpu, as the device is")
+    parser.add_argument("--dtype", default="f32", choices=["f32", "f16", "bf16"])
     parser.add_argument("--filter", default="", help="regular expression on the row's name")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--budget", type=float, default=0.05, help="seconds per side and round")
@@ -185,12 +204,12 @@ def main():
         os.environ.update(keep)
         os.execv(sys.executable, [sys.executable, *sys.argv])
     ours, copier = (Ours(a.binary, a.device, a.threads) for _ in range(2))
-    peer = Torch(a.threads, a.device)
+    peer = Torch(a.threads, a.device, a.dtype)
     rows = {}
     print(f"{'':44} {'dlf us':>10} {'torch us':>10} {'speed-up':>8} {'quartiles':>13} {'GB/s':>6} {'of copy':>8}",
           file=sys.stderr)
     with peer.torch.no_grad():
-        for name, request, description in suite():
+        for name, request, description in suite(a.suite or ("gpu" if a.device == "cuda" else "cpu"), a.dtype):
             if not re.search(a.filter, name):
                 continue
             try:
@@ -204,7 +223,7 @@ def main():
             print(f"{name:44} {r['dlf_us']['median']:10.1f} {r['torch_us']['median']:10.1f} {s['median']:8.2f} "
                   f"{s['q1']:6.2f}-{s['q3']:<6.2f} {1e-3 * r['bytes'] / r['dlf_us']['median']:6.1f} "
                   f"{100 * r['of_copy']['median']:6.0f} %", file=sys.stderr)
-    result = {"what": "time per call in microseconds, float32, buffers reused", "device": ours.name,
+    result = {"what": "time per call in microseconds, buffers reused", "dtype": a.dtype, "device": ours.name,
               "threads": a.threads, "torch_version": peer.torch.__version__,
               "date": time.strftime("%Y-%m-%d", time.gmtime()), "rounds": a.rounds, "rows": rows}
     if a.out:
