@@ -199,6 +199,23 @@ static void sums_run_in_ascending_order(void **state)
     free(dy);
 }
 
+/* More positions than one warp counts at a time: 32 chunks of 2048 on cuda. */
+static void a_long_index_is_sorted(void **state)
+{
+    (void)state;
+    enum { B = 70001, V = 300 };
+    float *dy = malloc(B * sizeof *dy), want[V] = {0};
+    int32_t *index = index_of(B, V, 2);
+    assert_non_null(dy);
+    for (int i = 0; i < B; i++) {
+        dy[i] = (float)(i % 31 - 9); /* sums below 2^24: exact */
+        want[index[i]] += dy[i];
+    }
+    float *got = dtable_of(index, dy, B, V, 1);
+    assert_memory_equal(got, want, sizeof want);
+    free(dy), free(index), free(got);
+}
+
 static void bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
@@ -346,6 +363,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(backward_on_ref_is_the_difference_quotient),
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(sums_run_in_ascending_order),
+        cmocka_unit_test(a_long_index_is_sorted),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(strided_and_misaligned),
         cmocka_unit_test(extremes),
