@@ -98,6 +98,26 @@ static __device__ __forceinline__ void gn_output(const gn_fwd<T> &io, const gn_t
     dlf_store<V>(io.y.member(t.p) + at, v);
 }
 
+/* use(place, values) for every vector of the tile. A thread has several loads in flight before the
+ * first is used; it uses what it loaded before it loads more, so y may be x. */
+template <class T, int V, class Use>
+static __device__ __forceinline__ void gn_batches(const gn_tile &t, const T *x, int vectors,
+                                                  Use use)
+{
+    constexpr int BATCH = V == 8 ? 2 : 4;
+    const int threads = (int)blockDim.x;
+    for (int first = (int)threadIdx.x; first < vectors; first += BATCH * threads) {
+        float v[BATCH][V] = {};
+#pragma unroll
+        for (int b = 0; b < BATCH; b++)
+            if (first + b * threads < vectors)
+                dlf_load<V>(v[b], x + gn_place<V>(t, first + b * threads).at);
+#pragma unroll
+        for (int b = 0; b < BATCH; b++)
+            if (first + b * threads < vectors) use(gn_place<V>(t, first + b * threads), v[b]);
+    }
+}
+
 /* x is read once and waits in shared memory for its statistics. With io.part only the statistics
  * of the tile are wanted. */
 template <class T, int V, int E>
@@ -111,17 +131,13 @@ static __global__ void __launch_bounds__(GN_THREADS, 2) gn_forward(gn_fwd<T> io,
         const double count = (double)t.width * t.len;
         const T *x = io.x.member(t.p);
         __syncthreads(); /* the memory may still be read for the tile before */
-#pragma unroll 4
-        for (int i = (int)threadIdx.x; i < vectors; i += (int)blockDim.x) {
-            gn_place<V> place(t, i);
-            float v[V];
-            dlf_load<V>(v, x + place.at);
+        gn_batches<T, V>(t, x, vectors, [&](gn_place<V> place, float(&v)[V]) {
 #pragma unroll
             for (int k = 0; k < V; k++) {
                 m.data[0][place.slot(t)] = v[k];
                 place.next(t);
             }
-        }
+        });
         __syncthreads();
         gn_statistics(t, cut, m, [&](int g, float first, float s1, float s2) {
             const dlf_moments2 s = dlf_corrected(first, s1, s2, count);
@@ -183,12 +199,9 @@ static __global__ void __launch_bounds__(GN_THREADS, 2) gn_apply(gn_fwd<T> io, g
         __syncthreads();
         gn_fill_table(m.table, m.group, t, cut, io.gamma, io.beta);
         __syncthreads();
-        for (int i = (int)threadIdx.x; i < vectors; i += (int)blockDim.x) {
-            const gn_place<V> place(t, i);
-            float v[V];
-            dlf_load<V>(v, io.x.member(t.p) + place.at);
+        gn_batches<T, V>(t, io.x.member(t.p), vectors, [&](gn_place<V> place, float(&v)[V]) {
             gn_output<T, V, E>(io, t, place, m.table, v);
-        }
+        });
     }
 }
 #endif
