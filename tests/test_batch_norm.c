@@ -605,7 +605,9 @@ static void an_outlier_first(void **state)
                 assert_true(world_forward(&r, &ref_norm));
                 /* mean within 2^-24 sqrt(M) standard deviations, here 192 */
                 assert_true(kt_worst(&w.mean, &r.mean, 1e-3, 0.0) <= 1.0);
-                assert_true(kt_worst(&w.rstd, &r.rstd, 0.0, 2e-6) <= 1.0);
+                /* up to 225 squares of 123 are added to one of 1e8 in a row: 225 2^-24, halved by
+                 * the root */
+                assert_true(kt_worst(&w.rstd, &r.rstd, 0.0, 1e-5) <= 1.0);
             }
             world_close(&w), world_close(&r);
             free(x);
