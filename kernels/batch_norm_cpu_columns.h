@@ -7,7 +7,8 @@
 #define DLF_BATCH_NORM_CPU_COLUMNS_H
 #include "batch_norm_cpu.h"
 
-enum { BLOCK_BYTES = 256 << 10, BLOCKS_MAX = 64 };
+/* Of a block: bytes that stay in L2, and rows enough that its sums are little beside it. */
+enum { BLOCK_BYTES = 256 << 10, BLOCK_ROWS = 128, BLOCKS_MAX = 32 };
 
 typedef struct cut {
     int64_t lanes,
@@ -23,10 +24,19 @@ static cut cut_of(const bn *b)
     k.period = k.lanes * b->C;
     k.tile = at_most(k.period, TILE);
     k.tiles = (k.period + k.tile - 1) / k.tile;
-    const int64_t unit = k.lanes * BATCH, cached = BLOCK_BYTES / 4 / b->C;
-    const int64_t few = (b->N + BLOCKS_MAX - 1) / BLOCKS_MAX;
-    k.rows = ((few > cached ? few : cached) + unit - 1) / unit * unit;
-    if (k.rows == 0) k.rows = unit;
+    const int64_t unit = k.lanes * BATCH, few = (b->N + BLOCKS_MAX - 1) / BLOCKS_MAX;
+    k.rows = BLOCK_BYTES / (int64_t)sizeof(float) / b->C;
+    if (k.rows < BLOCK_ROWS) k.rows = BLOCK_ROWS;
+    if (k.rows < few) k.rows = few;
+    k.rows = (k.rows + unit - 1) / unit * unit;
+    k.blocks = (b->N + k.rows - 1) / k.rows;
+    return k;
+}
+
+/* The same for elementwise passes, which leave nothing behind and take smaller blocks. */
+static cut strips_of(const bn *b, cut k)
+{
+    k.rows = BLOCK_BYTES / (int64_t)sizeof(float) / b->C + 1;
     k.blocks = (b->N + k.rows - 1) / k.rows;
     return k;
 }
@@ -243,6 +253,7 @@ static dlf_status forward_columns(const bn *b, const dlf_norm_fwd *io, double mo
         return no_memory("norm_forward");
     }
     const int64_t blocks = b->P * k.blocks;
+    const cut strips = strips_of(b, k);
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < blocks * k.tiles; task++) {
         const int64_t i = task / k.tiles;
@@ -258,10 +269,10 @@ static dlf_status forward_columns(const bn *b, const dlf_norm_fwd *io, double mo
                        w.parts + 2 * p * k.blocks * b->C);
     }
 #pragma omp parallel for num_threads(b->threads) schedule(static)
-    for (int64_t task = 0; task < blocks; task++) {
-        const int64_t i = blocks - 1 - task, p = i / k.blocks;
+    for (int64_t task = 0; task < b->P * strips.blocks; task++) {
+        const int64_t i = b->P * strips.blocks - 1 - task, p = i / strips.blocks;
         const bn_coefs coefs = coefs_at(w.coefs, &k, p);
-        apply_block(b, &k, io, p, i % k.blocks, &coefs);
+        apply_block(b, &strips, io, p, i % strips.blocks, &coefs);
     }
     work_close(&w);
     return DLF_OK;
@@ -269,7 +280,7 @@ static dlf_status forward_columns(const bn *b, const dlf_norm_fwd *io, double mo
 
 static dlf_status infer_columns(const bn *b, const dlf_norm_fwd *io)
 {
-    const cut k = cut_of(b);
+    const cut k = cut_of(b), strips = strips_of(b, k);
     float *memory = malloc((size_t)(5 * b->P * k.period) * sizeof *memory);
     if (!memory) return no_memory("norm_infer");
     for (int64_t p = 0; p < b->P; p++) {
@@ -283,9 +294,9 @@ static dlf_status infer_columns(const bn *b, const dlf_norm_fwd *io)
         repeat(b, &k, &coefs, 0, b->C);
     }
 #pragma omp parallel for num_threads(b->threads) schedule(static)
-    for (int64_t task = 0; task < b->P * k.blocks; task++) {
-        const bn_coefs coefs = coefs_at(memory, &k, task / k.blocks);
-        apply_block(b, &k, io, task / k.blocks, task % k.blocks, &coefs);
+    for (int64_t task = 0; task < b->P * strips.blocks; task++) {
+        const bn_coefs coefs = coefs_at(memory, &k, task / strips.blocks);
+        apply_block(b, &strips, io, task / strips.blocks, task % strips.blocks, &coefs);
     }
     free(memory);
     return DLF_OK;
@@ -407,6 +418,7 @@ static dlf_status backward_columns(const bn *b, const dlf_norm_bwd *io)
         return no_memory("norm_backward");
     }
     const int64_t blocks = b->P * k.blocks;
+    const cut strips = strips_of(b, k);
     for (int64_t p = 0; p < b->P; p++) {
         const bn_coefs coefs = coefs_at(w.coefs, &k, p);
         start_columns_backward(&coefs, b, &k, io, p);
@@ -426,10 +438,10 @@ static dlf_status backward_columns(const bn *b, const dlf_norm_bwd *io)
                                 w.parts + 2 * p * k.blocks * b->C);
     }
 #pragma omp parallel for num_threads(b->threads) schedule(static)
-    for (int64_t task = 0; task < blocks; task++) {
-        const int64_t i = blocks - 1 - task, p = i / k.blocks;
+    for (int64_t task = 0; task < b->P * strips.blocks; task++) {
+        const int64_t i = b->P * strips.blocks - 1 - task, p = i / strips.blocks;
         const bn_coefs coefs = coefs_at(w.coefs, &k, p);
-        block_dx(b, &k, io, p, i % k.blocks, &coefs);
+        block_dx(b, &strips, io, p, i % strips.blocks, &coefs);
     }
     work_close(&w);
     return DLF_OK;

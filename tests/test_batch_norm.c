@@ -76,7 +76,7 @@ static void sizes_that_are_cut(void **state)
     const nt_case cases[] = {
         {.P = 1, .N = 1, .C = 2, .H = 71, .W = 59, .layout = DLF_NCHW},
         {.P = 1, .N = 2, .C = 1, .H = 131, .W = 127, .layout = DLF_NCHW, .activation = DLF_RELU},
-        {.P = 1, .N = 70, .C = 1031, .residual = true, .activation = DLF_RELU},
+        {.P = 1, .N = 137, .C = 521, .residual = true, .activation = DLF_RELU},
         {.P = 1, .N = 70, .C = 1031, .dtype = DLF_BF16},
         {.P = 1, .N = 6700, .C = 10, .plain = true},
         {.P = 1, .N = 3, .C = 600, .H = 5, .W = 5, .dtype = DLF_F16, .layout = DLF_NHWC},
