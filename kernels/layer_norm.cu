@@ -276,19 +276,6 @@ template <bool PACKS> static dlf_status backward_rows(const ln_backward_call &ca
     });
 }
 
-/* Elements of x and of dy that a thread of a long row holds in registers. */
-constexpr int most_elements(int element_size)
-{
-    return element_size == 4 ? 24 : 32;
-}
-
-/* An activation needs some of the registers for itself. */
-static int64_t most_columns(const ln_backward_call &call)
-{
-    if (call.norm->activation.kind != DLF_LINEAR) return 512 * 16;
-    return 512 * most_elements((int)dlf_dtype_size(call.io->x->dtype));
-}
-
 static bool backward_always(const ln_backward_call &)
 {
     return true;
@@ -299,19 +286,27 @@ struct ln_team_size {
     int lanes, elements;
 };
 
+/* A thread of a long row holds 16 elements of x and dy, or, while no activation needs registers for
+ * itself, 32. Rows too long for that: elements = 0. */
 static ln_team_size team_size(const ln_backward_call &call)
 {
     const int64_t L = call.s.L;
+    const int bytes = (int)dlf_dtype_size(call.io->x->dtype);
+    const bool active = call.norm->activation.kind != DLF_LINEAR;
     if (L <= 8 * 16) return ln_team_size{8, 16};
-    int lanes = 32;
-    while (lanes < 512 && lanes * 16 < L) lanes *= 2;
-    return ln_team_size{
-        lanes, lanes * 16 >= L ? 16 : most_elements((int)dlf_dtype_size(call.io->x->dtype))};
+    for (int lanes = 32; lanes <= 256; lanes *= 2)
+        if (L <= lanes * 16) return ln_team_size{lanes, 16};
+    for (int elements = 16; elements <= (active ? 16 : 32); elements += 16) {
+        const int lanes = ln_wide_threads(bytes, elements, active);
+        if (L <= lanes * elements) return ln_team_size{lanes, elements};
+    }
+    return ln_team_size{0, 0};
 }
 
+/* Short rows share a block of 256 threads. */
 static int block_threads(ln_team_size size)
 {
-    return size.lanes > 256 ? 512 : 256;
+    return size.lanes > 256 ? size.lanes : 256;
 }
 
 static size_t sums_room(const ln_backward_call &call, ln_team_size size)
@@ -322,8 +317,9 @@ static size_t sums_room(const ln_backward_call &call, ln_team_size size)
 
 static bool backward_registers_fits(const ln_backward_call &call)
 {
-    return call.s.S == 1 && call.s.L <= most_columns(call) && backward_packs_fit(call) &&
-           (int64_t)sums_room(call, team_size(call)) <= call.shared;
+    const ln_team_size size = team_size(call);
+    return call.s.S == 1 && size.elements && backward_packs_fit(call) &&
+           (int64_t)sums_room(call, size) <= call.shared;
 }
 
 template <int LANES, int ELEMENTS, class T, class Active>
@@ -353,8 +349,7 @@ static dlf_status backward_registers(const ln_backward_call &call)
         if (size.lanes == 8) return backward_team<8, 16>(call, zero, active, 8);
         if (size.lanes == 32) return backward_team<32, 16>(call, zero, active, 32);
         if constexpr (!decltype(active)::value)
-            if (size.elements > 16)
-                return backward_team<0, most_elements(sizeof zero)>(call, zero, active, size.lanes);
+            if (size.elements > 16) return backward_team<0, 32>(call, zero, active, size.lanes);
         return backward_team<0, 16>(call, zero, active, size.lanes);
     });
 }

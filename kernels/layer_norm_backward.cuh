@@ -141,10 +141,17 @@ template <int LANES, int V, int ITEMS> struct ln_column_sums {
     }
 };
 
+/* Threads of a wide block: as many as the registers serve without spilling. */
+constexpr int ln_wide_threads(int element_size, int elements, bool active)
+{
+    return element_size == 4 && (active || elements > 16) ? 384 : 512;
+}
+
 /* Blocks that stay: each walks over rows gridDim.x teams apart. x and dy stay in registers between
  * the two passes over a row. */
 template <class T, bool ACTIVE, int LANES, int ITEMS>
-static __global__ void __launch_bounds__(LANES ? 256 : 512)
+static __global__ void
+__launch_bounds__(LANES ? 256 : ln_wide_threads(sizeof(T), ITEMS *dlf_vector<T>, ACTIVE))
     ln_backward_registers(ln_backward_args<T> a)
 {
     constexpr int V = dlf_vector<T>;

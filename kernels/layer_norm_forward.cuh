@@ -49,7 +49,6 @@ template <class T, int V> struct ln_row_in_shared {
     }
     template <class Visit> __device__ __forceinline__ void each(Visit visit) const
     {
-#pragma unroll 2
         for (int at = first; at < L; at += step) {
             float v[V];
             ln_unpack(v, *reinterpret_cast<const ln_raw<T, V> *>(copy + at));
