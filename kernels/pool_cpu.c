@@ -6,6 +6,9 @@
  * between the two, so that neither step asks where it ends. For the place of a maximum, floats
  * become integers of the same order (key_of): NaN is the largest and equal to itself, -0 equals 0.
  *
+ * Narrow NCHW images have no rows worth a vector: 16 of them are interleaved in a buffer, which is
+ * NHWC with 16 channels.
+ *
  * Backward works on blocks of rows of dx, each by one thread, which visits the windows that touch
  * it in row-major order: every dx is a sum in a fixed order. Windows between two blocks are reduced
  * twice. */
@@ -14,9 +17,12 @@
 #include "pool_shape.h"
 
 enum {
-    LANE = 512,  /* channels at a time                                            */
-    ROW = 4096,  /* columns at a time, with margins: 16 KiB                       */
-    BLOCK = 8192 /* elements per task, about */
+    LANE = 512,        /* channels at a time                          */
+    ROW = 4096,        /* columns at a time, with margins: 16 KiB     */
+    BLOCK = 8192,      /* elements per task, about                    */
+    SIDE = 16,         /* narrow images side by side                  */
+    NARROW = 64,       /* columns                                     */
+    NARROW_ALL = 4096, /* positions; of all images of a task: 256 KiB */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -112,9 +118,11 @@ static void argmax_begin(int32_t *restrict best, int32_t *restrict at, const flo
 /* ---- NHWC --------------------------------------------------------------------------------------
  */
 
-/* y of window row i, channels c .. c + n. */
-static void forward_channels(const dlf_pool_shape *s, bool max, float *y, const float *x, int64_t i,
-                             int64_t c, int64_t n)
+/* y of window row i, channels c .. c + n. Inlined where n is known. */
+static inline __attribute__((always_inline)) void forward_channels(const dlf_pool_shape *s,
+                                                                   bool max, float *y,
+                                                                   const float *x, int64_t i,
+                                                                   int64_t c, int64_t n)
 {
     const range h = covered(s, DLF_VERTICAL, i);
     for (int64_t j = 0; j < s->out[1]; j++) {
@@ -138,8 +146,10 @@ static void forward_channels(const dlf_pool_shape *s, bool max, float *y, const 
 }
 
 /* dx of rows first .. end - 1, channels c .. c + n. x: for max, else NULL. */
-static void backward_channels(const dlf_pool_shape *s, float *dx, const float *dy, const float *x,
-                              range rows, int64_t c, int64_t n)
+static inline __attribute__((always_inline)) void backward_channels(const dlf_pool_shape *s,
+                                                                    float *dx, const float *dy,
+                                                                    const float *x, range rows,
+                                                                    int64_t c, int64_t n)
 {
     int32_t best[LANE], at[LANE];
     for (int64_t h = rows.first; h < rows.end; h++)
@@ -173,6 +183,59 @@ static void backward_channels(const dlf_pool_shape *s, float *dx, const float *d
                     }
                 }
         }
+}
+
+/* ---- NCHW, narrow ------------------------------------------------------------------------------
+ */
+
+static bool narrow(const dlf_pool_shape *s)
+{
+    return s->inner == 1 && !s->whole && s->in[1] < NARROW && s->out[1] <= NARROW &&
+           (int64_t)s->in[0] * s->in[1] <= NARROW_ALL &&
+           (int64_t)s->out[0] * s->out[1] <= NARROW_ALL;
+}
+
+/* to[i][k] = from[k][i] for k < count images of n positions; the rest of the SIDE is 0. */
+static void interleave(float *restrict to, const float *restrict from, int64_t n, int64_t count)
+{
+    for (int64_t k = 0; k < SIDE; k++)
+        if (k < count)
+            for (int64_t i = 0; i < n; i++) to[i * SIDE + k] = from[k * n + i];
+        else
+            for (int64_t i = 0; i < n; i++) to[i * SIDE + k] = 0.0f;
+}
+
+static void separate(float *restrict to, const float *restrict from, int64_t n, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++)
+        for (int64_t i = 0; i < n; i++) to[k * n + i] = from[i * SIDE + k];
+}
+
+static void forward_narrow(const dlf_pool_shape *s, bool max, float *y, const float *x,
+                           int64_t count)
+{
+    const int64_t in = s->in[0] * s->in[1], out = s->out[0] * s->out[1];
+    dlf_pool_shape side = *s;
+    side.inner = SIDE;
+    _Alignas(64) float x_side[NARROW_ALL * SIDE], y_side[NARROW_ALL * SIDE];
+    interleave(x_side, x, in, count);
+    for (int64_t i = 0; i < s->out[0]; i++)
+        forward_channels(&side, max, y_side, x_side, i, 0, SIDE);
+    separate(y, y_side, out, count);
+}
+
+static void backward_narrow(const dlf_pool_shape *s, float *dx, const float *dy, const float *x,
+                            int64_t count)
+{
+    const int64_t in = s->in[0] * s->in[1], out = s->out[0] * s->out[1];
+    dlf_pool_shape side = *s;
+    side.inner = SIDE;
+    _Alignas(64) float x_side[NARROW_ALL * SIDE], dx_side[NARROW_ALL * SIDE],
+        dy_side[NARROW_ALL * SIDE];
+    if (x) interleave(x_side, x, in, count);
+    interleave(dy_side, dy, out, count);
+    backward_channels(&side, dx_side, dy_side, x ? x_side : NULL, (range){0, s->in[0]}, 0, SIDE);
+    separate(dx, dx_side, in, count);
 }
 
 /* ---- NCHW --------------------------------------------------------------------------------------
@@ -370,6 +433,14 @@ static void backward_whole(float *dx, float dy, const float *x, int64_t n)
 /* ---- tasks -------------------------------------------------------------------------------------
  */
 
+/* Images of one channel go together as far as they fit a task. */
+static int64_t images_per_task(const dlf_pool_shape *s)
+{
+    if (s->inner > 1) return 1;
+    if (narrow(s)) return SIDE;
+    return max64(1, min64(BLOCK / ((int64_t)s->in[0] * s->in[1]), s->outer));
+}
+
 static int threads_for(const dlf_pool_shape *s, const dlf_tensor *x, double per_element)
 {
     return dlf_cpu_threads(x, per_element * (double)(s->P * s->outer) *
@@ -384,15 +455,20 @@ dlf_status DLF_CPU(pool_forward)(dlf_tensor *y, const dlf_tensor *x, dlf_pool po
     const int64_t out = (int64_t)s.out[0] * s.out[1] * s.inner;
     /* a task: some images, or a row of windows of one image for some channels */
     const int64_t lanes = (s.inner + LANE - 1) / LANE;
-    const int64_t group = s.inner > 1 ? 1 : max64(1, min64(BLOCK / in, s.outer));
+    const int64_t group = images_per_task(&s);
     const int64_t groups = (s.outer + group - 1) / group;
-    const int64_t bands = s.inner > 1 || group == 1 ? s.out[0] : 1;
+    const int64_t bands = group == 1 ? s.out[0] : 1;
     const int threads = threads_for(&s, x, 0.5);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t task = 0; task < s.P * groups * bands * lanes; task++) {
         const int64_t lane = task % lanes, band = task / lanes % bands;
         const int64_t o = task / (lanes * bands) % groups * group,
                       p = task / (lanes * bands * groups);
+        if (narrow(&s)) {
+            forward_narrow(&s, max, (float *)y->data + p * y->stride + o * out, image(x, p, o, in),
+                           min64(group, s.outer - o));
+            continue;
+        }
         const range is = bands == 1 ? (range){0, s.out[0]} : (range){band, band + 1};
         for (int64_t k = o; k < min64(o + group, s.outer); k++) {
             float *to = (float *)y->data + p * y->stride + k * out;
@@ -420,7 +496,7 @@ dlf_status DLF_CPU(pool_backward)(dlf_tensor *dx, const dlf_tensor *dy, const dl
     const int64_t in = (int64_t)s.in[0] * s.in[1] * s.inner;
     const int64_t out = (int64_t)s.out[0] * s.out[1] * s.inner;
     const int64_t lanes = (s.inner + LANE - 1) / LANE;
-    const int64_t group = s.inner > 1 ? 1 : max64(1, min64(BLOCK / in, s.outer));
+    const int64_t group = images_per_task(&s);
     const int64_t groups = (s.outer + group - 1) / group;
     const int64_t row = s.in[1] * min64(s.inner, LANE);
     const int64_t height = group > 1 ? s.in[0] : max64(1, min64(BLOCK / row, s.in[0]));
@@ -432,6 +508,11 @@ dlf_status DLF_CPU(pool_backward)(dlf_tensor *dx, const dlf_tensor *dy, const dl
         const int64_t o = task / (lanes * bands) % groups * group,
                       p = task / (lanes * bands * groups);
         const range rows = {h, min64(h + height, s.in[0])};
+        if (narrow(&s)) {
+            backward_narrow(&s, (float *)dx->data + p * dx->stride + o * in, image(dy, p, o, out),
+                            max ? image(x, p, o, in) : NULL, min64(group, s.outer - o));
+            continue;
+        }
         for (int64_t k = o; k < min64(o + group, s.outer); k++) {
             float *to = (float *)dx->data + p * dx->stride + k * in;
             const float *g = image(dy, p, k, out), *from = max ? image(x, p, k, in) : NULL;
