@@ -249,10 +249,11 @@ typedef struct strip {
     range real; /* extended columns that exist */
 } strip;
 
-/* 0: a window is wider than a buffer. */
+/* 0: a window is wider than a buffer. Whole SIMD vectors if there is room for one. */
 static int64_t outputs_per_strip(const dlf_pool_shape *s)
 {
-    return s->kernel[1] > ROW ? 0 : (ROW - s->kernel[1]) / s->stride[1] + 1;
+    const int64_t fit = s->kernel[1] > ROW ? 0 : (ROW - s->kernel[1]) / s->stride[1] + 1;
+    return fit < 16 ? fit : fit / 16 * 16;
 }
 
 static strip strip_of(const dlf_pool_shape *s, int64_t j, int64_t outputs)
@@ -359,10 +360,11 @@ static void backward_max_row(const dlf_pool_shape *s, float *dx, const float *dy
     for (int64_t j = 0; j < s->out[1]; j += outputs) {
         const strip t = strip_of(s, j, outputs);
         const int64_t n = t.real.end - t.real.first, count = t.out.end - j;
-        for (int64_t k = 0; k < t.width; k++) { /* below every number, behind every row */
-            if (k == t.real.first) k = t.real.end;
-            if (k < t.width) key[k] = INT32_MIN, at[k] = INT32_MAX;
-        }
+        /* Whole vectors: what follows the last output is computed too, from margin. */
+        const int64_t padded = outputs < 16 ? count : (count + 15) / 16 * 16;
+        const int64_t reach = (padded - 1) * s->stride[1] + s->kernel[1];
+        for (int64_t k = 0; k < t.real.first; k++) key[k] = INT32_MIN, at[k] = INT32_MAX;
+        for (int64_t k = t.real.end; k < reach; k++) key[k] = INT32_MIN, at[k] = INT32_MAX;
         for (int64_t a = h.first; a < h.end; a++) {
             const float *v = x + a * s->in[1] + t.start + t.real.first;
             if (a == h.first)
@@ -371,9 +373,9 @@ static void backward_max_row(const dlf_pool_shape *s, float *dx, const float *dy
                 argmax_into(key + t.real.first, at + t.real.first, v, (int32_t)a, n);
         }
         if (s->stride[1] == 2)
-            argmax_across_2(row, column, key, at, count, s->kernel[1], 2);
+            argmax_across_2(row, column, key, at, padded, s->kernel[1], 2);
         else
-            argmax_across(row, column, key, at, count, s->kernel[1], s->stride[1]);
+            argmax_across(row, column, key, at, padded, s->kernel[1], s->stride[1]);
         const float *g = dy + i * s->out[1] + j;
         for (int64_t k = 0; k < count; k++)
             if (row[k] >= rows.first && row[k] < rows.end)
