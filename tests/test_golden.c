@@ -3,7 +3,9 @@
  * (tests/golden/make.py writes the numbers). The tests of the families compare a device with ref;
  * this one compares both with an implementation that is not ours.
  *
- * Tolerances of ref: both sides are double, so 1e-12 of the value, and 1e-14 times the size of the
+ * GOLDEN_VERBOSE=1 prints how much of each tolerance is used.
+ *
+ * Tolerances of ref: both sides are double, so 1e-13 of the value, and 1e-14 times the size of the
  * terms where they cancel. PyTorch's gelus have 1 + erf and 1 + tanh, which leave 2^-53 |x| where
  * ours have erfc: 4e-15 for the x <= 13 where it shows. With mean 3000 and deviation 0.5, x - mean
  * has lost 12 bits: shift/scale of the terms more.
@@ -138,7 +140,7 @@ static dlf_tensor *output_like(const dlf_tensor *t)
 
 typedef struct tolerance {
     double atol, rtol; /* of a float device            */
-    double ref_atol;   /* of ref, whose rtol is 1e-12  */
+    double ref_atol;   /* of ref, whose rtol is 1e-13  */
 } tolerance;
 
 /* "op=pool kind=max stride=[2,2]": the parameters of the case, without its tensors. */
@@ -165,7 +167,7 @@ static void expect_tensor(const dlf_tensor *got, const dlf_tensor *want, const c
                           tolerance tol)
 {
     const bool ref = kt_dev->real == DLF_F64;
-    const double worst = kt_worst(got, want, ref ? tol.ref_atol : tol.atol, ref ? 1e-12 : tol.rtol);
+    const double worst = kt_worst(got, want, ref ? tol.ref_atol : tol.atol, ref ? 1e-13 : tol.rtol);
     if (getenv("GOLDEN_VERBOSE")) printf("  %-18s %8.2g  %s\n", name, worst, parameters());
     if (!(worst <= 1.0)) fail_msg("%s of %s: %.3g x tolerance", name, parameters(), worst);
 }
@@ -203,17 +205,6 @@ static void for_each_case(const char *name, const char *op, void (*one)(void))
     json_decref(file);
 }
 
-/* An op that the device does not have yet is left out, in sight. */
-#define RUN(call)                                                                                  \
-    do {                                                                                           \
-        const dlf_status run_status_ = (call);                                                     \
-        if (run_status_ == DLF_ERR_NO_KERNEL) {                                                    \
-            printf("  left out: %s\n", dlf_error_message());                                       \
-            return;                                                                                \
-        }                                                                                          \
-        OK(run_status_);                                                                           \
-    } while (0)
-
 /* ---- normalizations ------------------------------------------------------------------------- */
 
 /* |xhat| < 4, gamma and |dy| < 4, counts up to 36.
@@ -247,8 +238,8 @@ static void one_norm(dlf_layout layout)
 
     const double scale = number("scale"), shift = number("shift");
     const double lost = 1.0 + shift / scale; /* x - mean: this much of a rounding of xhat */
-    const tolerance y_tol = {1e-5, 1e-6, 1e-14 * lost}, dx_tol = {2e-5 / scale, 1e-6, 1e-13 * lost};
-    const tolerance sum_tol = {5e-5, 2e-6, 1e-13 * lost};
+    const tolerance y_tol = {2e-6, 1e-6, 1e-14 * lost}, dx_tol = {4e-6 / scale, 1e-6, 1e-13 * lost};
+    const tolerance sum_tol = {1e-5, 1e-6, 1e-13 * lost};
     const tolerance running_tol = {1e-6 + 1e-7 * shift, 2e-6, 1e-14 * lost};
     if (batch) { /* before forward changes the running statistics */
         const dlf_norm_fwd infer = {.y = y,
@@ -258,9 +249,9 @@ static void one_norm(dlf_layout layout)
                                     .gamma = gamma,
                                     .beta = beta,
                                     .residual = r};
-        RUN(dlf_norm_infer(&infer, &norm));
+        OK(dlf_norm_infer(&infer, &norm));
         const double largest = 1.0 + shift; /* (x - running_mean) / 1.4 times gamma, not small */
-        const tolerance tol = {1e-5, 2e-6, 1e-14 * largest};
+        const tolerance tol = {2e-6, 1e-6, 1e-14 * largest};
         expect_as(y, "y_infer", layout, tol);
     }
     const dlf_norm_fwd fwd = {.y = y,
@@ -272,7 +263,7 @@ static void one_norm(dlf_layout layout)
                               .gamma = gamma,
                               .beta = beta,
                               .residual = r};
-    RUN(dlf_norm_forward(&fwd, &norm));
+    OK(dlf_norm_forward(&fwd, &norm));
     expect_as(y, "y", layout, y_tol);
     if (batch) {
         expect(running_mean, "running_mean_after", running_tol);
@@ -291,7 +282,7 @@ static void one_norm(dlf_layout layout)
                               .gamma = gamma,
                               .beta = beta,
                               .residual = r};
-    RUN(dlf_norm_backward(&bwd, &norm));
+    OK(dlf_norm_backward(&bwd, &norm));
     expect_as(dx, "dx", layout, dx_tol);
     if (dr) expect_as(dr, "dresidual", layout, (tolerance){0.0, 0.0, 0.0}); /* dy or 0 */
     expect(dgamma, "dgamma", sum_tol);
@@ -354,11 +345,10 @@ static dlf_tensor step_of(const dlf_tensor *path, int64_t t)
 }
 
 /* device  a step adds a few roundings of its terms, and there are five. Gradients are of order 1
- *         (column 2: 1e6, column 1: 1e-6); sums with the signs of g lose up to a digit: rtol 1e-5.
- *         adam: an update is at most lr 3 = 1, w a few units; sgd: w takes part with 2^-24 each
- * step.
- */
-static const tolerance path_tol = {3e-6, 1e-5, 1e-14}, moment_tol = {3e-6, 1e-5, 1e-14};
+ *         (column 2: 1e6, column 1: 1e-6); sums with the signs of g lose up to a digit: rtol 2e-6.
+ *         adam: an update is at most lr 3 = 1, w a few units; sgd: w takes part with
+ *         2^-24 each step. */
+static const tolerance path_tol = {1e-6, 2e-6, 1e-14}, moment_tol = {1e-6, 2e-6, 1e-14};
 
 static void one_adam(void)
 {
@@ -374,11 +364,11 @@ static void one_adam(void)
     for (int64_t t = 0; t < g->shape[0]; t++) {
         const dlf_tensor g_t = step_of(g, t), want = step_of(path, t);
         args.step = t + 1;
-        RUN(dlf_adam_step(w, m, v, &g_t, lr, NULL, args));
+        OK(dlf_adam_step(w, m, v, &g_t, lr, NULL, args));
         expect_tensor(w, &want, "path", path_tol);
     }
     expect(m, "m", moment_tol);
-    expect(v, "v", (tolerance){1e-18, 1e-5, 1e-30}); /* squares: nothing cancels */
+    expect(v, "v", (tolerance){1e-18, 2e-6, 1e-30}); /* squares: nothing cancels */
 }
 
 static void one_sgd(void)
@@ -425,9 +415,9 @@ static void one_pool(dlf_layout layout)
     const tolerance sums = {2e-6, 1e-6, 1e-15};
     dlf_tensor *x = input_as("x", layout), *dy = input_as("dy", layout);
     dlf_tensor *y = output_like(dy), *dx = output_like(x);
-    RUN(dlf_pool_forward(y, x, pool));
+    OK(dlf_pool_forward(y, x, pool));
     expect_as(y, "y", layout, max ? (tolerance){0.0, 0.0, 0.0} : sums);
-    RUN(dlf_pool_backward(dx, dy, max ? x : NULL, pool));
+    OK(dlf_pool_backward(dx, dy, max ? x : NULL, pool));
     expect_as(dx, "dx", layout, sums);
 }
 
@@ -455,11 +445,11 @@ static void one_embedding(void)
     const tolerance sums = {3e-6, 1e-6, 1e-14};
     dlf_tensor *table = input("table"), *index = input("index"), *dy = input("dy");
     dlf_tensor *y = output_like(dy), *dtable = output_like(table), *before = input("before");
-    RUN(dlf_embedding_forward(y, table, index));
+    OK(dlf_embedding_forward(y, table, index));
     expect(y, "y", (tolerance){0.0, 0.0, 0.0});
-    RUN(dlf_embedding_backward(dtable, dy, index, 0.0));
+    OK(dlf_embedding_backward(dtable, dy, index, 0.0));
     expect(dtable, "dtable", sums);
-    RUN(dlf_embedding_backward(before, dy, index, number("beta")));
+    OK(dlf_embedding_backward(before, dy, index, number("beta")));
     expect(before, "dtable_added", sums);
 }
 
@@ -480,9 +470,9 @@ static void one_loss(void)
         if (++loss.kind == DLF_LOSS_COUNT) fail_msg("no loss %s", text("kind"));
     dlf_tensor *x = input("x"), *t = input("t"), *dx = output_like(x);
     dlf_tensor *y = output_of(kt_dev->real, 2, x->shape);
-    RUN(dlf_loss_forward(y, x, t, loss));
+    OK(dlf_loss_forward(y, x, t, loss));
     expect(y, "loss", (tolerance){1e-6, 1e-6, 1e-14});
-    RUN(dlf_loss_backward(dx, x, t, loss, number("scale")));
+    OK(dlf_loss_backward(dx, x, t, loss, number("scale")));
     expect(dx, "dx", (tolerance){2e-8, 1e-6, 1e-16});
 }
 

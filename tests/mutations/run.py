@@ -11,7 +11,8 @@ tests/mutations/FAMILY.tsv has one mutation per line, five fields with tabs betw
     id   what is broken   path   old text   new text
 
 The old text stands exactly once in the file. A .cu or .cuh is tested by test_FAMILY_simt, a _cpu.c
-by test_FAMILY on cpu, what both contain (_ref.c, headers) by both. The work is done in copies of
+by test_FAMILY on cpu, what both contain (_ref.c, headers) by both; golden.tsv by test_golden, on ref if the
+path is ref's. The work is done in copies of
 the tree under build/mutations, never in the tree itself. Exit status 1 if a mutation survives, does
 not compile, or cannot be applied."""
 
@@ -48,7 +49,9 @@ class Mutation:
     where: str  # table and line, for messages
 
     def devices(self):
-        """The tests that can notice: cpu, simt."""
+        """The tests that can notice: cpu, simt, and ref where it is compared with others."""
+        if self.family == "golden" and "_ref." in self.path:
+            return ["ref"]
         if self.path.endswith((".cu", ".cuh")):
             return ["simt"]
         if self.path.endswith("_cpu.c") or re.fullmatch(r"kernels/cpu\w*\.[ch]", self.path):
@@ -127,10 +130,10 @@ class Copy:
 
     def test(self, family, device, seed, timeout):
         """What noticed: the failed tests, a crash, a time out; None if nothing did."""
-        program = {"cpu": f"tests/test_{family}", "simt": f"tests/simt/test_{family}_simt"}[device]
+        program = ("tests/simt/" if device == "simt" else "tests/") + target_of(family, device)
         environment = dict(os.environ, SIMT_SEED=str(seed), DLF_CUBLAS="none")
         process = subprocess.Popen(
-            [self.build_dir / program, "cuda" if device == "simt" else "cpu"], cwd=self.tree,
+            [self.build_dir / program, "cuda" if device == "simt" else device], cwd=self.tree,
             env=environment, text=True, errors="replace", start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
