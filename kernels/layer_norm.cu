@@ -6,13 +6,13 @@
 #include "layer_norm_forward.cuh"
 
 /* A little less than what the device offers, for the static arrays of the reductions. */
-static dlf_status shared_memory(int64_t *bytes, const char *op)
+static dlf_status shared_memory(int64_t *bytes, const dlf_tensor *x, const char *op)
 {
     enum { RESERVE = 2048 };
-    int device = 0, most = 0;
-    cudaError_t error = cudaGetDevice(&device);
-    if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    int most = 0;
+    const cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                                                     x->device->info.ordinal);
+    if (error != cudaSuccess) (void)cudaGetLastError(); /* or the next, innocent call reports it */
     *bytes = (int64_t)most - RESERVE;
     return dlf_launched(error, op);
 }
@@ -152,7 +152,7 @@ extern "C" dlf_status dlf_layer_norm_forward_cuda(const dlf_norm_fwd *io, const 
 {
     ln_forward_call call = {io, norm, {}, 0};
     DLF_TRY(ln_shape_of(&call.s, io->x, norm));
-    DLF_TRY(shared_memory(&call.shared, "layer_norm_forward"));
+    DLF_TRY(shared_memory(&call.shared, io->x, "layer_norm_forward"));
     return dlf_run_version(forward_versions, call, norm->version, choose_forward,
                            "layer_norm_forward");
 }
@@ -375,7 +375,7 @@ extern "C" dlf_status dlf_layer_norm_backward_cuda(const dlf_norm_bwd *io, const
 {
     ln_backward_call call = {io, norm, {}, 0};
     DLF_TRY(ln_shape_of(&call.s, io->x, norm));
-    DLF_TRY(shared_memory(&call.shared, "layer_norm_backward"));
+    DLF_TRY(shared_memory(&call.shared, io->x, "layer_norm_backward"));
     return dlf_run_version(backward_versions, call, norm->version, choose_backward,
                            "layer_norm_backward");
 }
