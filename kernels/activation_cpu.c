@@ -87,8 +87,8 @@ static inline float gelu_tanh_slope(float x)
 
 static inline float silu_slope(float x)
 {
-    const float c = clamp(x, 128.0f);
-    const vm_sigmoid_pair s = vm_sigmoid_both(c);
+    const float c = vm_sigmoid_clamp(x);
+    const vm_sigmoid_pair s = vm_sigmoid_within(c);
     return fmaf(c, s.value * s.complement, s.value) + (x - x);
 }
 

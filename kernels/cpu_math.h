@@ -106,13 +106,24 @@ typedef struct vm_sigmoid_pair {
     float value, complement;
 } vm_sigmoid_pair;
 
-static inline vm_sigmoid_pair vm_sigmoid_both(float x)
+/* For -104 <= x <= 40, or NaN. */
+static inline vm_sigmoid_pair vm_sigmoid_within(float x)
 {
-    const float a = x < -104.0f ? -104.0f : x;
-    const vm_reduced d = vm_reduce(-(40.0f < a ? 40.0f : a), 127.0f - 64.0f);
+    const vm_reduced d = vm_reduce(-x, 127.0f - 64.0f);
     const float e = vm_exp_reduced(d.r) * d.scale;
     const float r = 1.0f / (e + 0x1p-64f);
     return (vm_sigmoid_pair){0x1p-64f * r, e * r};
+}
+
+static inline float vm_sigmoid_clamp(float x)
+{
+    const float a = x < -104.0f ? -104.0f : x;
+    return 40.0f < a ? 40.0f : a;
+}
+
+static inline vm_sigmoid_pair vm_sigmoid_both(float x)
+{
+    return vm_sigmoid_within(vm_sigmoid_clamp(x));
 }
 
 static inline float vm_sigmoid(float x)
