@@ -72,7 +72,7 @@ static bool by_rows(const job *j, const dlf_norm *norm)
 /* Member p of an operand in storage, of a real one, and of mean; NULL stays NULL. */
 static void *storage_of(const dlf_tensor *t, int64_t p)
 {
-    return t ? (char *)t->data + p * t->stride * (int64_t)dlf_dtype_size(t->dtype) : NULL;
+    return t ? (char *)t->data + p * t->stride * (t->dtype == DLF_F32 ? 4 : 2) : NULL;
 }
 
 static float *real_of(const dlf_tensor *t, int64_t p)

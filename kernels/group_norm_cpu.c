@@ -152,8 +152,8 @@ typedef struct bwd_buffers {
     float x[PIECE], dy[PIECE], r[PIECE], z[PIECE], out[PIECE];
 } bwd_buffers;
 
-static bwd_piece load_bwd(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t at, int64_t n,
-                          affine a, bwd_buffers *b)
+static inline bwd_piece load_bwd(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t at,
+                                 int64_t n, affine a, bwd_buffers *b)
 {
     bwd_piece v = {dlf_cpu_load(b->x, storage_of(io->x, p), j->dtype, at, n),
                    dlf_cpu_load(b->dy, storage_of(io->dy, p), j->dtype, at, n)};
