@@ -202,11 +202,11 @@ def over_budget(kernels, rules):
 
 # ---- output -------------------------------------------------------------------------------------
 
-def table(kernels, archs):
+def table(kernels, archs, version):
     """One row per family, one column per architecture."""
     families = sorted({k.family for k in kernels})
     lines = ["# Registers, shared memory and spills", "",
-             "What ptxas says about every kernel: of each family and architecture the most registers "
+             f"What ptxas (CUDA {version}) says about every kernel: of each family and architecture the most registers "
              "a thread uses, then the bytes of spills (stored + loaded) where there are any. Shared "
              "memory is the static part, which does not depend on the architecture. Written by "
              "`tests/resources/check.py --write`; the limits are in `tests/resources/budget.txt`.",
@@ -239,7 +239,8 @@ def main():
     archs = options.arch or REPORTED
     try:
         rules = read_budget()
-        kernels = compile_all(Compiler(options.nvcc, options.cache), archs, options.jobs)
+        compiler = Compiler(options.nvcc, options.cache)
+        kernels = compile_all(compiler, archs, options.jobs)
         complaints = over_budget(kernels, rules)
     except (Trouble, OSError, subprocess.CalledProcessError) as trouble:
         print(f"resources: {trouble}")
@@ -253,7 +254,8 @@ def main():
                   f"{k.spill:5} spilled  sm_{k.arch:4} {k.family}: {k.name}")
     if options.write:
         REPORT.parent.mkdir(exist_ok=True)
-        REPORT.write_text(table(kernels, archs))
+        release = re.search(r"release (\S+),", compiler.version)
+        REPORT.write_text(table(kernels, archs, release.group(1) if release else "?"))
     for complaint in complaints:
         print(f"over budget: {complaint}")
     for rule in rules:
