@@ -124,7 +124,9 @@ static __global__ void __launch_bounds__(DLF_BLOCK) count_digits(sorting s)
             __syncthreads();
             for (int k = 0; k < ROUNDS; k++) {
                 const int64_t at = chunk * CHUNK + k * DLF_BLOCK + threadIdx.x;
-                if (at < s.B) atomicAdd(&n[digit_of(s, key_at(s, q, at))], 1u);
+                if (at >= s.B) continue;
+                const int digit = digit_of(s, key_at(s, q, at));
+                atomicAdd(&n[digit], 1u); /* atomics: integer counts */
             }
             __syncthreads();
             s.counts[(q * DIGITS + threadIdx.x) * s.chunks + chunk] = n[threadIdx.x];
@@ -185,7 +187,9 @@ static __global__ void __launch_bounds__(DLF_BLOCK) move_positions(sorting s)
             __syncthreads();
             for (int k = 0; k < ROUNDS; k++) {
                 const int64_t at = first + k * DLF_WARP;
-                if (at < s.B) atomicAdd(&next[warp][digit_of(s, key_at(s, q, at))], 1u);
+                if (at >= s.B) continue;
+                const int digit = digit_of(s, key_at(s, q, at));
+                atomicAdd(&next[warp][digit], 1u); /* atomics: integer counts */
             }
             __syncthreads();
             unsigned to = below + s.counts[(q * DIGITS + threadIdx.x) * s.chunks + chunk];

@@ -17,6 +17,12 @@
  * returns what cudaGetLastError() says, which also clears it. A kernel name with a comma in it goes
  * in parentheses. Static shared arrays start at a multiple of 16 bytes, whatever their type (so
  * that they take vector accesses and cp.async), dynamic shared memory at a multiple of 128.
+ *
+ * dlf_launch is static because structs of kernel arguments bear short names: two files with a struct
+ * of the same name would otherwise share one instance, and with it one of the two layouts.
+ *
+ *   DLF_ALIGNED(p, bytes);    the test bed stops when p is not a multiple of that; nothing on a GPU,
+ *                             which stops by itself. x86 would load from anywhere.
  */
 #ifndef DLF_KERNELS_LAUNCH_CUH
 #define DLF_KERNELS_LAUNCH_CUH
@@ -47,7 +53,7 @@
     T *name = reinterpret_cast<T *>(dlf_dyn_shared_)
 
 template <class... P, class... A>
-inline cudaError_t dlf_launch(const char *, void (*kernel)(P...), dim3 grid, dim3 block,
+static inline cudaError_t dlf_launch(const char *, void (*kernel)(P...), dim3 grid, dim3 block,
                               size_t smem, cudaStream_t stream, A... args)
 {
     static_assert(sizeof...(P) == sizeof...(A), "DLF_LAUNCH: wrong number of kernel arguments");
@@ -77,7 +83,7 @@ inline cudaError_t dlf_launch(const char *, void (*kernel)(P...), dim3 grid, dim
 #define DLF_DYN_SHARED(T, name) T *name = static_cast<T *>(::simt::shared_dynamic())
 
 template <class... P, class... A>
-inline cudaError_t dlf_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
+static inline cudaError_t dlf_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
                               size_t smem, cudaStream_t stream, A... args)
 {
     static_assert(sizeof...(P) == sizeof...(A), "DLF_LAUNCH: wrong number of kernel arguments");
@@ -88,6 +94,13 @@ inline cudaError_t dlf_launch(const char *name, void (*kernel)(P...), dim3 grid,
     return cudaGetLastError();
 }
 
+#endif
+
+#if defined(__CUDACC__)
+#define DLF_ALIGNED(p, bytes) ((void)0)
+#else
+#define DLF_ALIGNED(p, bytes)                                                                      \
+    ::simt::check_aligned((p), (bytes), ::simt::Site { __FILE__, __LINE__, 0 })
 #endif
 
 /* The stream is the first of the variable arguments, so that a kernel without parameters works. */

@@ -45,6 +45,7 @@ template <int V, class T> static __device__ __forceinline__ void dlf_load(float 
     if constexpr (V == 1) {
         v[0] = dlf_to_float(*p);
     } else {
+        DLF_ALIGNED(p, 16);
         const uint4 raw = *reinterpret_cast<const uint4 *>(p);
         T t[V];
         memcpy(static_cast<void *>(t), &raw, sizeof raw);
@@ -65,6 +66,7 @@ static __device__ __forceinline__ void dlf_store(T *p, const float (&v)[V])
         for (int i = 0; i < V; i++) t[i] = dlf_of_float<T>(v[i]);
         uint4 raw;
         memcpy(&raw, t, sizeof raw);
+        DLF_ALIGNED(p, 16);
         *reinterpret_cast<uint4 *>(p) = raw;
     }
 }

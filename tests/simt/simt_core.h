@@ -50,6 +50,11 @@ extern __thread Thread *self __attribute__((tls_model("initial-exec")));
 extern __thread const Block *block __attribute__((tls_model("initial-exec")));
 
 [[noreturn]] void fail(Site site, const char *format, ...) __attribute__((format(printf, 2, 3)));
+inline void check_aligned(const void *p, size_t bytes, Site site)
+{
+    if (reinterpret_cast<uintptr_t>(p) % bytes)
+        fail(site, "access of %zu bytes at %p, which is no multiple", bytes, p);
+}
 
 /* ---- launch ---- */
 

@@ -199,6 +199,7 @@ static const struct expectation {
     {"dynamic_write_past_end", PLAIN, aborts_with, "past the end of shared array '(dynamic)'"},
     {"dynamic_write_past_end", ASAN, is_reported, "use-after-poison"},
     {"misaligned_async", ANY, aborts_with, "not aligned to 16 bytes"},
+    {"misaligned_vector", ANY, aborts_with, "access of 16 bytes at"},
     {"divergent_barrier", ANY, aborts_with_two_sites, "divergent __syncthreads"},
     {"absent_lane", ANY, aborts_with_two_sites, "deadlock"},
     {"lane_not_in_mask", ANY, aborts_with, "is not in mask 0000ffff"},

@@ -181,6 +181,13 @@ static __global__ void misaligned_async(float *p)
 
 /* ---- barriers and warps ---- */
 
+static __global__ void misaligned_vector(float *p)
+{
+    const float *from = p + 4 * threadIdx.x + 1;
+    DLF_ALIGNED(from, 16);
+    p[threadIdx.x] = from[0];
+}
+
 static __global__ void divergent_barrier(float *p)
 {
     if (threadIdx.x < 32) {
@@ -276,6 +283,7 @@ static const struct {
     {"shared_read_before_start", shared_read_before_start, 1, 64, 0},
     {"dynamic_write_past_end", dynamic_write_past_end, 1, 64, 64 * sizeof(float)},
     {"misaligned_async", misaligned_async, 1, 32, 0},
+    {"misaligned_vector", misaligned_vector, 1, 32, 0},
     {"divergent_barrier", divergent_barrier, 1, 64, 0},
     {"absent_lane", absent_lane, 1, 32, 0},
     {"lane_not_in_mask", lane_not_in_mask, 1, 32, 0},
