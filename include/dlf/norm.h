@@ -56,8 +56,9 @@ typedef struct dlf_norm {
     double eps;                /* >= 0; added to the variance, inside the root                     */
     double momentum;           /* batch_norm, see dlf_norm_forward                                 */
     dlf_activation activation; /* f; zeroed = linear = none                                        */
-    int version;               /* 0: the fastest that fits. k: row k of the family's version table,
-                                  DLF_ERR_NO_KERNEL if there is none or it does not fit            */
+    int version;               /* cuda: 0: the fastest that fits; k: row k of the family's version
+                                  table (docs/kernels.md), DLF_ERR_NO_KERNEL if there is none or it
+                                  does not fit. cpu has version 1 only; ref ignores it             */
 } dlf_norm;
 
 /* What the axes of x and the kind come to. */
