@@ -8,6 +8,7 @@
  * to the first: those are the ones still in the cache. A short row is taken several times over (a
  * lane of rows each), so that loops are long whatever C is. */
 #include "batch_norm_cpu.h"
+#include "batch_norm_cpu_pieces.h"
 
 static dlf_status no_version(const char *op, int version)
 {
@@ -361,13 +362,52 @@ static void backward_channel(const bn *b, const dlf_norm_bwd *io, int64_t p, int
     for (int64_t k = 0; k < chunks; k++) chunk_dx(b, io, p, c, k, coef);
 }
 
+/* The pieces of w as they lie in `data`. */
+static const float *in_place(const void *data, const bn *b, int64_t c, span w)
+{
+    return (const float *)data + position(b, w.first, c, w.s);
+}
+
+/* Short pieces that need no conversion and no dz are worked on where they are: gathering them costs
+ * as much as the sums. */
+static bool is_direct(const bn *b, const dlf_norm_bwd *io)
+{
+    return b->dtype == DLF_F32 && !b->active && !io->dresidual && !b->streams && b->S >= LANES &&
+           b->S < SHORT;
+}
+
+static void backward_channel_direct(const bn *b, const dlf_norm_bwd *io, int64_t p, int64_t c,
+                                    int64_t chunks)
+{
+    const void *x = bn_member(io->x, p), *dy = bn_member(io->dy, p), *dx = bn_member(io->dx, p);
+    bn_coef coef = channel_coef(io, p, c);
+    const int64_t ahead = c + 2 < b->C ? 2 * b->S : 0;
+    double sum = 0.0, product = 0.0;
+    for (int64_t k = 0; k < chunks; k++) {
+        const span w = chunk_of(b, k);
+        const bn_pieces of = {w.last - w.first, w.length, b->C * b->S, ahead};
+        bn_pieces_sums(&sum, &product, in_place(dy, b, c, w), in_place(x, b, c, w), of, coef.hi);
+    }
+    finish_channel_backward(&coef, b, io, p, c, sum, product);
+    for (int64_t k = 0; k < chunks; k++) {
+        const span w = chunk_of(b, k);
+        const bn_pieces of = {w.last - w.first, w.length, b->C * b->S, ahead};
+        bn_pieces_dx((float *)in_place(dx, b, c, w), in_place(dy, b, c, w), in_place(x, b, c, w),
+                     of, coef);
+    }
+}
+
 static dlf_status backward_planes(const bn *b, const dlf_norm_bwd *io)
 {
     if (few_channels(b)) return backward_few(b, io);
     const int64_t chunks = chunk_count(b);
+    const bool direct = is_direct(b, io);
 #pragma omp parallel for num_threads(b->threads) schedule(static)
     for (int64_t task = 0; task < b->P * b->C; task++) {
-        backward_channel(b, io, task / b->C, task % b->C, chunks);
+        if (direct)
+            backward_channel_direct(b, io, task / b->C, task % b->C, chunks);
+        else
+            backward_channel(b, io, task / b->C, task % b->C, chunks);
         if (b->streams) dlf_cpu_stream_end();
     }
     return DLF_OK;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "cpu.h"
+#include "cpu_lanes.h"
 #include "cpu_storage.h"
 
 enum { PIECE = 1024 };
@@ -102,37 +103,6 @@ static inline statistic statistic_of(double mean, float rstd)
     return (statistic){hi, (float)(mean - (double)hi), rstd};
 }
 
-/* 16 sums at once, whatever the registers hold: gcc's own reductions leave one sum that waits for
- * every addition, and add its lanes one by one. Never passed by value: the calling convention of
- * vectors depends on the SIMD level. */
-typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
-enum { LANES = 16 };
-
-static inline lanes *lanes_at(float *p)
-{
-    return (lanes *)p;
-}
-
-static inline const lanes *const_lanes_at(const float *p)
-{
-    return (const lanes *)p;
-}
-
-static inline float total(const lanes *v)
-{
-    typedef float half __attribute__((vector_size(32)));
-    typedef float quarter __attribute__((vector_size(16)));
-    half h, h1;
-    memcpy(&h, v, sizeof h);
-    memcpy(&h1, (const char *)v + sizeof h, sizeof h1);
-    h += h1;
-    quarter q, q1;
-    memcpy(&q, &h, sizeof q);
-    memcpy(&q1, (const char *)&h + sizeof q, sizeof q1);
-    q += q1;
-    return (q[0] + q[2]) + (q[1] + q[3]);
-}
-
 static float sum_of(const float *x, int64_t n)
 {
     lanes a = {0}, b = {0};
@@ -144,7 +114,7 @@ static float sum_of(const float *x, int64_t n)
     a += b;
     float tail = 0.0f;
     for (; i < n; i++) tail += x[i];
-    return total(&a) + tail;
+    return lanes_total(&a) + tail;
 }
 
 /* Count, mean and sum of squared deviations of a part of a row. */
@@ -173,8 +143,8 @@ static moments moments_of(const float *x, int64_t n, float first)
         sum += d;
         squares += d * d;
     }
-    const double all = (double)(total(&s) + sum), shift = all * (1.0 / (double)n);
-    const double m2 = (double)(total(&q) + squares) - all * shift;
+    const double all = (double)(lanes_total(&s) + sum), shift = all * (1.0 / (double)n);
+    const double m2 = (double)(lanes_total(&q) + squares) - all * shift;
     return (moments){(double)n, (double)first + shift, m2 < 0.0 ? 0.0 : m2};
 }
 
@@ -196,7 +166,7 @@ static double squares_of(const float *x, int64_t n)
     q += q1;
     float squares = 0.0f;
     for (; i < n; i++) squares += x[i] * x[i];
-    return (double)(total(&q) + squares);
+    return (double)(lanes_total(&q) + squares);
 }
 
 /* Part by part, so that both passes over a long row find it in the first-level cache. */
@@ -381,7 +351,8 @@ static row_sums piece_sums(const float *x, const float *dz, int64_t n, statistic
             dbeta[i] += dz[i];
         }
     }
-    return (row_sums){(double)(total(&sum) + tail), (double)(total(&sum_xhat) + tail_xhat)};
+    return (row_sums){(double)(lanes_total(&sum) + tail),
+                      (double)(lanes_total(&sum_xhat) + tail_xhat)};
 }
 
 static void piece_dx(float *dx, const float *x, const float *dz, int64_t n, statistic s,

@@ -75,6 +75,10 @@ static void sizes_that_are_cut(void **state)
     (void)state;
     const nt_case cases[] = {
         {.P = 1, .N = 1, .C = 2, .H = 71, .W = 59, .layout = DLF_NCHW},
+        /* short pieces worked on where they lie: whole vectors, one more value, several chunks */
+        {.P = 2, .N = 4, .C = 9, .H = 4, .W = 12, .layout = DLF_NCHW, .shift = 0.3f},
+        {.P = 2, .N = 3, .C = 5, .H = 11, .W = 3, .layout = DLF_NCHW, .accumulate = 0.5},
+        {.P = 1, .N = 45, .C = 3, .H = 7, .W = 7, .layout = DLF_NCHW, .shift = 0.3f},
         {.P = 1, .N = 2, .C = 1, .H = 131, .W = 127, .layout = DLF_NCHW, .activation = DLF_RELU},
         {.P = 1, .N = 137, .C = 521, .residual = true, .activation = DLF_RELU},
         {.P = 1, .N = 70, .C = 1031, .dtype = DLF_BF16},
