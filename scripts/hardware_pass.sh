@@ -16,20 +16,24 @@ out=$(mkdir -p "${1:?usage: scripts/hardware_pass.sh OUT [cuda|cpu]}" && cd "$1"
 device=${2:-cuda}
 build=build/hw
 failed=0
+all=530 # seconds; what is left of them is the last limit of every stage
 export LD_LIBRARY_PATH=$PWD/.hw/lib:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PYTHONUNBUFFERED=1
+
+skip() { printf '%-34s %-22s\n' "$1" "skipped: $2" | tee -a "$out/summary.txt"; }
 
 # stage NAME SECONDS LOG COMMAND...: one line of summary, the output appended to LOG.
 stage() {
   local name=$1 limit=$2 log=$out/$3 start=$SECONDS status=0
   shift 3
+  if [ $((all - SECONDS)) -lt "$limit" ]; then limit=$((all - SECONDS)); fi
+  if [ "$limit" -lt 5 ]; then skip "$name" "no time left"; failed=1; return; fi
   { echo "==== $name: $*"; timeout --kill-after=5 "$limit" "$@"; } >>"$log" 2>&1 || status=$?
   local word=passed
   [ $status = 0 ] || { word="FAILED ($status)"; failed=1; }
   [ $status != 124 ] || word="OUT OF TIME after ${limit} s"
   printf '%-34s %-22s %4d s\n' "$name" "$word" $((SECONDS - start)) | tee -a "$out/summary.txt"
 }
-skip() { printf '%-34s %-22s\n' "$1" "skipped: $2" | tee -a "$out/summary.txt"; }
 
 rm -f "$out"/{summary,device,tests,sanitizer,ncu}.txt "$out"/{kernels_bf16.json,kernels_f32.json,experiments.tar.gz}
 {
@@ -40,7 +44,8 @@ rm -f "$out"/{summary,device,tests,sanitizer,ncu}.txt "$out"/{kernels_bf16.json,
   uname -a
 } >"$out/device.txt" 2>&1
 
-configure=(cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$PWD/.hw")
+configure=(cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DDLF_TEST_BED=OFF
+  -DCMAKE_PREFIX_PATH="$PWD/.hw")
 if [ "$device" = cuda ]; then configure+=(-DDLF_CUDA=ON -DDLF_CUDA_ARCHS=native); else configure+=(-DDLF_CUDA=OFF); fi
 stage configure 60 tests.txt "${configure[@]}"
 stage build 180 tests.txt cmake --build "$build" --parallel
@@ -51,11 +56,25 @@ if [ "$device" = cuda ]; then pattern='\.cuda$'; else pattern='\.cpu$|^every_op$
 stage "tests on $device" 150 tests.txt ctest --test-dir "$build" -R "$pattern" -j4 --output-on-failure --timeout 120
 
 small=$build/tests/test_every_op
-if [ "$device" = cuda ] && command -v compute-sanitizer >/dev/null; then
+# All four at once: they look at correctness, not at time.
+sanitize() {
+  local pids=() tool pid status=0
   for tool in memcheck racecheck initcheck synccheck; do
-    stage "compute-sanitizer $tool" 60 sanitizer.txt \
-      compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 20 "$small" "$device"
+    compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 "$small" cuda \
+      >"$build/$tool.log" 2>&1 &
+    pids+=($!)
   done
+  for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
+  for tool in memcheck racecheck initcheck synccheck; do
+    echo "---- $tool"
+    cat "$build/$tool.log"
+  done
+  return $status
+}
+if [ "$device" = cuda ] && command -v compute-sanitizer >/dev/null; then
+  export build small
+  export -f sanitize
+  stage "compute-sanitizer, four tools" 120 sanitizer.txt bash -c sanitize
 else
   skip "compute-sanitizer" "not on this machine"
 fi
