@@ -6,7 +6,7 @@
  * per step. The update lr m/sqrt(v) is at most about lr in magnitude (|m_hat| <= sqrt(v_hat) for a
  * constant d), so that w is off by a few 2^-24 (lr + |w|) per step; d = s g + lambda w may cancel,
  * which its effect on m, of order 1, covers: 1e-6 lr. All sums below have terms of order 1. */
-#include "kernel_test.h"
+#include "optimiser_test.h"
 
 static const double per_step = 5e-7;
 static const dlf_adam_args usual = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = 1};
@@ -14,26 +14,6 @@ static const dlf_adam_args usual = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .
 typedef struct optimiser {
     dlf_tensor w, m, v, g, lr, s;
 } optimiser;
-
-typedef struct problem {
-    int64_t P, n;
-    float *w, *g, *lr, *s;
-} problem;
-
-static problem problem_of(int64_t P, int64_t n)
-{
-    return (problem){P,
-                     n,
-                     kt_random(P * n, 1, 1.0f, 0.0f),
-                     kt_random(P * n, 2, 1.0f, 0.1f),
-                     kt_random(P, 3, 0.01f, 0.1f),
-                     kt_random(P, 4, 0.1f, 0.8f)};
-}
-
-static void problem_free(problem *q)
-{
-    free(q->w), free(q->g), free(q->lr), free(q->s);
-}
 
 static optimiser optimiser_of(dlf_device *dev, const problem *q)
 {

@@ -4,33 +4,13 @@
  * Tolerances. One step is three fused multiply-adds and a product: each result is off by a few
  * 2^-24 of the largest of its terms. With all terms of order 1, and differences that may cancel,
  * that is 5e-7 absolute per step. */
-#include "kernel_test.h"
+#include "optimiser_test.h"
 
 static const double per_step = 5e-7;
 
 typedef struct optimiser {
     dlf_tensor w, v, g, lr, s;
 } optimiser;
-
-typedef struct problem {
-    int64_t P, n;
-    float *w, *g, *lr, *s;
-} problem;
-
-static problem problem_of(int64_t P, int64_t n)
-{
-    return (problem){P,
-                     n,
-                     kt_random(P * n, 1, 1.0f, 0.0f),
-                     kt_random(P * n, 2, 1.0f, 0.1f),
-                     kt_random(P, 3, 0.05f, 0.2f),
-                     kt_random(P, 4, 0.1f, 0.8f)};
-}
-
-static void problem_free(problem *q)
-{
-    free(q->w), free(q->g), free(q->lr), free(q->s);
-}
 
 /* `steps` steps from zero velocity. */
 static optimiser run(dlf_device *dev, const problem *q, bool velocity, bool scaled, int steps,
