@@ -71,6 +71,7 @@ static __device__ __forceinline__ void ln_channel_values(float (&v)[V], const fl
     if constexpr (V == 1) {
         v[0] = *from;
     } else {
+        DLF_ALIGNED(from, 16);
 #pragma unroll
         for (int j = 0; j < V; j += 4) {
             const float4 four = *reinterpret_cast<const float4 *>(from + j);
@@ -107,10 +108,12 @@ template <class T> struct ln_raw<T, 1> {
 
 template <int V, class T> static __device__ __forceinline__ ln_raw<T, V> ln_load_raw(const T *p)
 {
-    if constexpr (V == 1)
+    if constexpr (V == 1) {
         return ln_raw<T, 1>{*p};
-    else
+    } else {
+        DLF_ALIGNED(p, 16);
         return ln_raw<T, V>{*reinterpret_cast<const uint4 *>(p)};
+    }
 }
 
 template <class T, int V>

@@ -77,6 +77,7 @@ template <int V> static __device__ __forceinline__ void load(float (&v)[V], cons
     if constexpr (V == 1) {
         v[0] = *p;
     } else {
+        DLF_ALIGNED(p, 16);
         const float4 q = *reinterpret_cast<const float4 *>(p);
         v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
     }

@@ -26,6 +26,7 @@ typedef struct nt_case {
     float scale, shift; /* of x; scale zeroed: 1                                                 */
     double accumulate;
     int version;
+    int alone;   /* k > 0: only operand k (nt_operand) stands at an odd address                  */
     int64_t pad; /* members are windows with this many elements before and after */
 } nt_case;
 
@@ -51,6 +52,14 @@ typedef struct nt_tensor {
 typedef struct nt_side {
     nt_tensor x, residual, dy, gamma, beta, out[NT_OUTPUTS];
 } nt_side;
+
+/* In the order of nt_case.alone, from 1. */
+enum { NT_INPUTS = 5, NT_OPERANDS = NT_INPUTS + NT_OUTPUTS };
+static inline nt_tensor *nt_operand(nt_side *s, int k)
+{
+    nt_tensor *const inputs[NT_INPUTS] = {&s->x, &s->residual, &s->dy, &s->gamma, &s->beta};
+    return k <= NT_INPUTS ? inputs[k - 1] : &s->out[k - 1 - NT_INPUTS];
+}
 
 static inline int nt_shape(const nt_case *c, int64_t shape[6])
 {
@@ -89,6 +98,11 @@ static inline void nt_pair(nt_tensor *dev, nt_tensor *ref, dlf_dtype dtype, cons
     free(all);
 }
 
+static inline int64_t nt_pad(const nt_case *c, nt_side *side, const nt_tensor *t)
+{
+    return c->alone && nt_operand(side, c->alone) == t ? 1 : c->pad;
+}
+
 static inline void nt_build(const nt_case *c, nt_side *dev, nt_side *ref)
 {
     int64_t shape[6];
@@ -99,12 +113,13 @@ static inline void nt_build(const nt_case *c, nt_side *dev, nt_side *ref)
     float *gamma = kt_random(PC, 4, 0.5f, 1.0f), *beta = kt_random(PC, 5, 0.5f, 0.0f);
     float *before = kt_random(PC, 6, 1.0f, 0.0f), *positive = kt_random(PC, 7, 0.1f, 2.0f);
     memset(dev, 0, sizeof *dev), memset(ref, 0, sizeof *ref);
-    nt_pair(&dev->x, &ref->x, c->dtype, x, c->pad, ndim, shape);
-    nt_pair(&dev->residual, &ref->residual, c->dtype, r, c->pad, ndim, shape);
-    nt_pair(&dev->dy, &ref->dy, c->dtype, dy, c->pad, ndim, shape);
+    nt_pair(&dev->x, &ref->x, c->dtype, x, nt_pad(c, dev, &dev->x), ndim, shape);
+    nt_pair(&dev->residual, &ref->residual, c->dtype, r, nt_pad(c, dev, &dev->residual), ndim,
+            shape);
+    nt_pair(&dev->dy, &ref->dy, c->dtype, dy, nt_pad(c, dev, &dev->dy), ndim, shape);
     const int64_t per_channel[] = {c->P, c->C};
-    nt_pair(&dev->gamma, &ref->gamma, DLF_F32, gamma, c->pad, 2, per_channel);
-    nt_pair(&dev->beta, &ref->beta, DLF_F32, beta, c->pad, 2, per_channel);
+    nt_pair(&dev->gamma, &ref->gamma, DLF_F32, gamma, nt_pad(c, dev, &dev->gamma), 2, per_channel);
+    nt_pair(&dev->beta, &ref->beta, DLF_F32, beta, nt_pad(c, dev, &dev->beta), 2, per_channel);
 
     dlf_norm norm = {.kind = c->kind, .layout = c->layout, .groups = c->groups};
     dlf_norm_geometry g;
@@ -115,23 +130,26 @@ static inline void nt_build(const nt_case *c, nt_side *dev, nt_side *ref)
         c->accumulate != 0.0 ? before : NULL; /* NaN: accumulate 0 must not read it */
     const int like_x[] = {NT_Y, NT_DX, NT_DRESIDUAL};
     for (int i = 0; i < 3; i++)
-        nt_pair(&dev->out[like_x[i]], &ref->out[like_x[i]], c->dtype, NULL, c->pad, ndim, shape);
-    nt_pair(&dev->out[NT_MEAN], &ref->out[NT_MEAN], DLF_F64, NULL, c->pad, stat_axes, stats);
-    nt_pair(&dev->out[NT_RSTD], &ref->out[NT_RSTD], DLF_F32, NULL, c->pad, stat_axes, stats);
-    nt_pair(&dev->out[NT_RUNNING_MEAN], &ref->out[NT_RUNNING_MEAN], DLF_F32, before, c->pad, 2,
-            per_channel);
-    nt_pair(&dev->out[NT_RUNNING_VAR], &ref->out[NT_RUNNING_VAR], DLF_F32, positive, c->pad, 2,
-            per_channel);
-    nt_pair(&dev->out[NT_DGAMMA], &ref->out[NT_DGAMMA], DLF_F32, had, c->pad, 2, per_channel);
-    nt_pair(&dev->out[NT_DBETA], &ref->out[NT_DBETA], DLF_F32, had, c->pad, 2, per_channel);
+        nt_pair(&dev->out[like_x[i]], &ref->out[like_x[i]], c->dtype, NULL,
+                nt_pad(c, dev, &dev->out[like_x[i]]), ndim, shape);
+    nt_pair(&dev->out[NT_MEAN], &ref->out[NT_MEAN], DLF_F64, NULL,
+            nt_pad(c, dev, &dev->out[NT_MEAN]), stat_axes, stats);
+    nt_pair(&dev->out[NT_RSTD], &ref->out[NT_RSTD], DLF_F32, NULL,
+            nt_pad(c, dev, &dev->out[NT_RSTD]), stat_axes, stats);
+    nt_pair(&dev->out[NT_RUNNING_MEAN], &ref->out[NT_RUNNING_MEAN], DLF_F32, before,
+            nt_pad(c, dev, &dev->out[NT_RUNNING_MEAN]), 2, per_channel);
+    nt_pair(&dev->out[NT_RUNNING_VAR], &ref->out[NT_RUNNING_VAR], DLF_F32, positive,
+            nt_pad(c, dev, &dev->out[NT_RUNNING_VAR]), 2, per_channel);
+    nt_pair(&dev->out[NT_DGAMMA], &ref->out[NT_DGAMMA], DLF_F32, had,
+            nt_pad(c, dev, &dev->out[NT_DGAMMA]), 2, per_channel);
+    nt_pair(&dev->out[NT_DBETA], &ref->out[NT_DBETA], DLF_F32, had,
+            nt_pad(c, dev, &dev->out[NT_DBETA]), 2, per_channel);
     free(x), free(r), free(dy), free(gamma), free(beta), free(before), free(positive);
 }
 
 static inline void nt_free(nt_side *s)
 {
-    nt_tensor *all[] = {&s->x, &s->residual, &s->dy, &s->gamma, &s->beta};
-    for (int i = 0; i < 5; i++) dlf_tensor_free(&all[i]->arena);
-    for (int i = 0; i < NT_OUTPUTS; i++) dlf_tensor_free(&s->out[i].arena);
+    for (int k = 1; k <= NT_OPERANDS; k++) dlf_tensor_free(&nt_operand(s, k)->arena);
 }
 
 static inline dlf_norm nt_norm(const nt_case *c)
@@ -286,5 +304,12 @@ static inline bool nt_run(nt_case c)
     }
     nt_free(&dev), nt_free(&ref);
     return fits_forward || fits_backward;
+}
+
+/* Every operand alone at an odd address, in every version that takes the case. */
+static inline void nt_run_each_misaligned(nt_case c)
+{
+    for (c.alone = 1; c.alone <= NT_OPERANDS; c.alone++)
+        for (c.version = 0; c.version <= 4; c.version++) (void)nt_run(c);
 }
 #endif
