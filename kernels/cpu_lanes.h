@@ -65,4 +65,15 @@ static inline void lanes_fma(lanes *out, const lanes *a, const lanes *b, const l
     memcpy(out, r, sizeof r);
 #endif
 }
+
+/* sum += a b, rounded once where that costs nothing: for sums, whose bits depend on their order
+ * anyway. */
+static inline void lanes_add_product(lanes *sum, const lanes *a, const lanes *b)
+{
+#if defined(__AVX512F__)
+    lanes_fma(sum, a, b, sum);
+#else
+    *sum += *a * *b;
+#endif
+}
 #endif

@@ -13,7 +13,10 @@
 #include "cpu_lanes.h"
 #include "cpu_storage.h"
 
-enum { PIECE = 1024 };
+enum {
+    PIECE = 1024,
+    SHORT_ROW = 256 /* up to here backward takes two rows at a time; beyond, latency is hidden */
+};
 
 typedef struct shape {
     int64_t P, N, C, S, L; /* L = C S: a row */
@@ -306,6 +309,7 @@ typedef struct backward {
     shape s;
     dlf_activation f;
     output dx, dresidual;
+    bool two_rows; /* at a time                                                    */
     bool sums;     /* dgamma or dbeta is wanted                                    */
     int64_t tasks; /* per member                                                   */
     float *part;   /* per task: C sums of dz xhat, then C sums of dz               */
@@ -325,36 +329,59 @@ typedef struct row_sums {
     double g, g_xhat;
 } row_sums;
 
-/* Sums of g and g xhat over a piece; dgamma and dbeta, if wanted, element by element. */
-static row_sums piece_sums(const float *x, const float *dz, int64_t n, statistic s,
-                           const float *gamma, float *dgamma, float *dbeta)
+/* Sums of g and g xhat over a piece of 1 or 2 rows; dgamma and dbeta, if wanted, element by
+ * element. Two rows hide each other's latencies and share what is read and written per column. */
+static inline __attribute__((always_inline)) void
+piece_sums(int rows, row_sums *out, const float *const *x, const float *const *dz, int64_t n,
+           const statistic *s, const float *gamma, float *dgamma, float *dbeta)
 {
-    lanes sum = {0}, sum_xhat = {0};
+    const lanes zero = {0};
+    lanes hi[2], rstd[2], shift[2], sum[2], sum_xhat[2];
+    for (int r = 0; r < rows; r++) {
+        hi[r] = zero + s[r].hi, rstd[r] = zero + s[r].rstd;
+        shift[r] = zero - s[r].lo * s[r].rstd;
+        sum[r] = sum_xhat[r] = zero;
+    }
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        const lanes xhat = ((*const_lanes_at(x + i) - s.hi) - s.lo) * s.rstd;
-        const lanes d = *const_lanes_at(dz + i), g = d * *const_lanes_at(gamma + i);
-        sum += g;
-        sum_xhat += g * xhat;
+        const lanes scale = *const_lanes_at(gamma + i);
+        lanes column = zero, column_xhat = zero;
         if (dgamma) {
-            *lanes_at(dgamma + i) += d * xhat;
-            *lanes_at(dbeta + i) += d;
+            column_xhat = *lanes_at(dgamma + i);
+            column = *lanes_at(dbeta + i);
+        }
+        for (int r = 0; r < rows; r++) {
+            const lanes d = *const_lanes_at(dz[r] + i), g = d * scale;
+            const lanes above = *const_lanes_at(x[r] + i) - hi[r];
+            lanes xhat = shift[r];
+            lanes_add_product(&xhat, &above, &rstd[r]);
+            sum[r] += g;
+            lanes_add_product(&sum_xhat[r], &g, &xhat);
+            lanes_add_product(&column_xhat, &d, &xhat);
+            column += d;
+        }
+        if (dgamma) {
+            *lanes_at(dgamma + i) = column_xhat;
+            *lanes_at(dbeta + i) = column;
         }
     }
-    float tail = 0.0f, tail_xhat = 0.0f;
-    for (; i < n; i++) {
-        const float xhat = ((x[i] - s.hi) - s.lo) * s.rstd, g = dz[i] * gamma[i];
-        tail += g;
-        tail_xhat += g * xhat;
-        if (dgamma) {
-            dgamma[i] += dz[i] * xhat;
-            dbeta[i] += dz[i];
+    for (int r = 0; r < rows; r++) {
+        float tail = 0.0f, tail_xhat = 0.0f;
+        for (int64_t k = i; k < n; k++) {
+            const float xhat = ((x[r][k] - s[r].hi) - s[r].lo) * s[r].rstd, g = dz[r][k] * gamma[k];
+            tail += g;
+            tail_xhat += g * xhat;
+            if (dgamma) {
+                dgamma[k] += dz[r][k] * xhat;
+                dbeta[k] += dz[r][k];
+            }
         }
+        out[r].g = (double)(lanes_total(&sum[r]) + tail);
+        out[r].g_xhat = (double)(lanes_total(&sum_xhat[r]) + tail_xhat);
     }
-    return (row_sums){(double)(lanes_total(&sum) + tail),
-                      (double)(lanes_total(&sum_xhat) + tail_xhat)};
 }
 
+/* dx = rstd (g - mean_g - mean_g_xhat xhat) */
 static void piece_dx(float *dx, const float *x, const float *dz, int64_t n, statistic s,
                      const float *gamma, float mean_g, float mean_g_xhat)
 {
@@ -405,7 +432,9 @@ static row_sums sums_of_row(const backward *a, const float *x, const float *dz, 
         }
         float *to_gamma = !part ? NULL : direct ? part + i : dgamma;
         float *to_beta = !part ? NULL : direct ? part + C + i : dbeta;
-        const row_sums sums = piece_sums(x + i, dz + i, count, s, scale, to_gamma, to_beta);
+        row_sums sums;
+        const float *const x_i = x + i, *const dz_i = dz + i;
+        piece_sums(1, &sums, &x_i, &dz_i, count, &s, scale, to_gamma, to_beta);
         all.g += sums.g;
         all.g_xhat += sums.g_xhat;
         if (part && !direct) {
@@ -416,13 +445,18 @@ static row_sums sums_of_row(const backward *a, const float *x, const float *dz, 
     return all;
 }
 
+static inline statistic saved_statistic(const dlf_norm_bwd *io, int64_t p, int64_t n)
+{
+    const double mean = io->mean ? ((double *)io->mean->data)[p * io->mean->stride + n] : 0.0;
+    return statistic_of(mean, member(io->rstd, p)[n]);
+}
+
 /* room: a row for x and a row for dz, or NULL where both can be used as they lie. */
 static void backward_row(const backward *a, int64_t p, int64_t n, float *room, float *part)
 {
     const dlf_norm_bwd *io = a->io;
     const int64_t L = a->s.L;
-    const double mean = io->mean ? ((double *)io->mean->data)[p * io->mean->stride + n] : 0.0;
-    const statistic s = statistic_of(mean, member(io->rstd, p)[n]);
+    const statistic s = saved_statistic(io, p, n);
     const float *x = dlf_cpu_load(room, io->x->data, io->x->dtype, p * io->x->stride + n * L, L);
     const float *dz = row_dz(a, p, n, s, x, room + (room ? L : 0));
     if (io->dresidual) put(&a->dresidual, p * io->dresidual->stride + n * L, dz, L);
@@ -442,14 +476,38 @@ static void backward_row(const backward *a, int64_t p, int64_t n, float *room, f
     }
 }
 
+/* Rows n and n + 1, short, of floats that can be used as they lie. */
+static void backward_two_rows(const backward *a, int64_t p, int64_t n, float *part)
+{
+    const dlf_norm_bwd *io = a->io;
+    const int64_t L = a->s.L, dx_at = p * io->dx->stride + n * L;
+    const float *x0 = member(io->x, p) + n * L, *dz0 = member(io->dy, p) + n * L;
+    const float *const x[2] = {x0, x0 + L}, *const dz[2] = {dz0, dz0 + L};
+    const statistic s[2] = {saved_statistic(io, p, n), saved_statistic(io, p, n + 1)};
+    float buffer[PIECE], ones[PIECE];
+    const float *gamma = per_element(ones, member(io->gamma, p), 1.0f, &a->s, 0, L);
+    row_sums sums[2];
+    piece_sums(2, sums, x, dz, L, s, gamma, part, part ? part + L : NULL);
+    const double each = 1.0 / (double)L;
+    for (int r = 0; r < 2; r++) {
+        float *dx = place(&a->dx, buffer, dx_at + r * L);
+        piece_dx(dx, x[r], dz[r], L, s[r], gamma, a->s.rms ? 0.0f : (float)(sums[r].g * each),
+                 (float)(sums[r].g_xhat * each));
+        put(&a->dx, dx_at + r * L, dx, L);
+    }
+}
+
 static void backward_task(const backward *a, int64_t task, float *room)
 {
     const int64_t p = task / a->tasks, k = task % a->tasks,
                   per = (a->s.N + a->tasks - 1) / a->tasks;
     float *part = a->sums ? a->part + task * 2 * a->s.C : NULL;
     if (part) memset(part, 0, 2 * (size_t)a->s.C * sizeof *part);
-    for (int64_t n = k * per; n < least((k + 1) * per, a->s.N); n++)
-        backward_row(a, p, n, room, part);
+    const int64_t end = least((k + 1) * per, a->s.N);
+    int64_t n = k * per;
+    if (a->two_rows)
+        for (; n + 2 <= end; n += 2) backward_two_rows(a, p, n, part);
+    for (; n < end; n++) backward_row(a, p, n, room, part);
 }
 
 /* out[c] = sum over tasks of part[task][c] + accumulate out[c], for a block of columns */
@@ -497,6 +555,7 @@ dlf_status DLF_CPU(layer_norm_backward)(const dlf_norm_bwd *io, const dlf_norm *
         if (!a.part) return no_room("layer_norm_backward");
     }
     const bool as_it_lies = io->x->dtype == DLF_F32 && a.f.kind == DLF_LINEAR;
+    a.two_rows = as_it_lies && !io->dresidual && a.s.S == 1 && a.s.L <= SHORT_ROW;
     atomic_bool failed = false;
 #pragma omp parallel num_threads(dlf_cpu_threads(io->x, 8.0 * (double)(a.s.P * a.s.N * a.s.L)))
     {
