@@ -213,10 +213,11 @@ typedef struct output {
     bool stream;
 } output;
 
-static output output_of(const dlf_tensor *t)
+/* One of `tensors` like it that the op goes through: together they leave the cache. */
+static output output_of(const dlf_tensor *t, int tensors)
 {
     const int64_t bytes = dlf_tensor_count(t) * (int64_t)dlf_dtype_size(t->dtype);
-    return (output){t->data, t->dtype, t->dtype == DLF_F32 && dlf_cpu_streams(bytes)};
+    return (output){t->data, t->dtype, t->dtype == DLF_F32 && dlf_cpu_streams(tensors * bytes)};
 }
 
 /* Where to compute a piece that `put` then sends to data[at ..]. */
@@ -284,7 +285,7 @@ dlf_status DLF_CPU(layer_norm_forward)(const dlf_norm_fwd *io, const dlf_norm *n
     if ((unsigned)norm->version > 1)
         return dlf_fail(DLF_ERR_NO_KERNEL, "layer_norm_forward on cpu has version 1, not %d",
                         norm->version);
-    forward a = {.io = io, .eps = norm->eps, .f = norm->activation, .y = output_of(io->y)};
+    forward a = {.io = io, .eps = norm->eps, .f = norm->activation, .y = output_of(io->y, 1)};
     DLF_TRY(shape_of(&a.s, io->x, norm));
     const int64_t rows = a.s.P * a.s.N;
     atomic_bool failed = false;
@@ -545,9 +546,9 @@ dlf_status DLF_CPU(layer_norm_backward)(const dlf_norm_bwd *io, const dlf_norm *
     if ((unsigned)norm->version > 1)
         return dlf_fail(DLF_ERR_NO_KERNEL, "layer_norm_backward on cpu has version 1, not %d",
                         norm->version);
-    backward a = {.io = io, .f = norm->activation, .dx = output_of(io->dx)};
+    backward a = {.io = io, .f = norm->activation, .dx = output_of(io->dx, 3)};
     DLF_TRY(shape_of(&a.s, io->x, norm));
-    if (io->dresidual) a.dresidual = output_of(io->dresidual);
+    if (io->dresidual) a.dresidual = output_of(io->dresidual, 3);
     a.sums = io->dgamma || io->dbeta;
     a.tasks = task_count(a.s.N);
     if (a.sums) {
