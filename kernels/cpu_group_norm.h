@@ -9,11 +9,13 @@
 #include "dlf/norm.h"
 
 enum {
-    PIECE = 512,        /* elements at a time in buffers on the stack                     */
-    RUN = 16 * PIECE,   /* NCHW: elements of one task where groups are few                */
-    CHUNK = 64 * 1024,  /* NHWC: elements of a chunk of rows, to stay in the second cache */
-    CHUNK_ROWS = 1024,  /* NHWC: rows of a chunk: the longest float sum                   */
-    SAMPLE_BLOCKS = 64, /* NHWC backward: partial sums of dgamma per member               */
+    PIECE = 512,               /* elements at a time in buffers on the stack                     */
+    SUM = 8 * PIECE,           /* NCHW: elements of one float sum, to stay in the first cache    */
+    RUN = 2 * SUM,             /* NCHW: elements of one task where groups are few                */
+    CHUNK = 64 * 1024,         /* NHWC: elements of a chunk of rows, to stay in the second cache */
+    CHUNK_ROWS = 1024,         /* NHWC: rows of a chunk: the longest float sum                   */
+    SECOND_CACHE = 256 * 1024, /* NHWC: elements of a sample that stays in the second cache   */
+    SAMPLE_BLOCKS = 64,        /* NHWC backward: partial sums of dgamma per member               */
 };
 
 typedef struct stat {
@@ -34,10 +36,11 @@ static stat corrected(float first, double s1, double s2, double n)
     return (stat){n, (double)first + s1 / n, m2 < 0.0 ? 0.0 : m2}; /* NaN is not < 0 */
 }
 
-/* What z of one channel takes: z = fma(((x - hi) - lo) rstd, gamma, beta) + residual, the same
- * expression in forward and backward. hi + lo is the mean. */
+/* What one channel takes, the same in forward and backward; hi + lo is the mean:
+ *   xhat = fma(x - hi, rstd, offset),  offset = -lo rstd
+ *   z = fma(x - hi, scale, shift) + residual,  scale = gamma rstd, shift = beta - lo scale */
 typedef struct affine {
-    float hi, lo, rstd, gamma, beta;
+    float hi, lo, rstd, offset, scale, shift;
 } affine;
 
 typedef struct job {
@@ -59,7 +62,7 @@ static dlf_status job_of(job *j, const dlf_tensor *x, const dlf_tensor *out,
         return dlf_fail(DLF_ERR_NO_KERNEL, "group_norm on cpu has 1 version, not %d",
                         norm->version);
     j->stream = j->dtype == DLF_F32 && out->data != aliased->data &&
-                dlf_cpu_streams(count * (int64_t)sizeof(float));
+                dlf_cpu_streams(2 * count * (int64_t)sizeof(float));
     j->threads = dlf_cpu_threads(x, (double)count * cost);
     return dlf_norm_geometry_of(&j->g, x, *norm);
 }
@@ -90,20 +93,32 @@ static dlf_status no_memory(const char *op)
     return dlf_fail(DLF_ERR_OOM, "%s on cpu: no memory for partial sums", op);
 }
 
+static inline affine affine_of(double mean, float rstd)
+{
+    const float hi = (float)mean, lo = (float)(mean - (double)hi);
+    return (affine){hi, lo, rstd, -lo * rstd, rstd, -lo * rstd};
+}
+
+/* gamma and beta of channel c into `a`. */
+static inline affine affine_at(affine a, const float *gamma, const float *beta, int64_t c)
+{
+    a.scale = gamma ? gamma[c] * a.rstd : a.rstd;
+    a.shift = fmaf(-a.lo, a.scale, beta ? beta[c] : 0.0f);
+    return a;
+}
+
 /* Keep the statistic of group q of member p, and return it as the affine of a channel. */
 static affine keep(const job *j, const dlf_norm_fwd *io, int64_t p, int64_t q, stat s)
 {
-    const float rstd = 1.0f / sqrtf((float)(s.m2 / s.n + j->eps)), hi = (float)s.mean;
+    const float rstd = 1.0f / sqrtf((float)(s.m2 / s.n + j->eps));
     if (io->mean) mean_of(io->mean, p)[q] = s.mean;
     if (io->rstd) real_of(io->rstd, p)[q] = rstd;
-    return (affine){hi, (float)(s.mean - (double)hi), rstd, 1.0f, 0.0f};
+    return affine_of(s.mean, rstd);
 }
 
 static affine kept(const dlf_norm_bwd *io, int64_t p, int64_t q)
 {
-    const double mean = mean_of(io->mean, p)[q];
-    const float hi = (float)mean;
-    return (affine){hi, (float)(mean - (double)hi), real_of(io->rstd, p)[q], 1.0f, 0.0f};
+    return affine_of(mean_of(io->mean, p)[q], real_of(io->rstd, p)[q]);
 }
 
 /* The output of a piece goes to `v`, which store() then puts in place. */

@@ -10,56 +10,27 @@
  *   NHWC  sums of columns over a chunk of rows, vectorised across channels, then over the channels
  *         of each group; a task is a sample, or a chunk of one where samples are few. With S = 1
  *         both layouts are the same, and this is the faster way. */
-#include "cpu_group_norm_rows.h"
+#include "cpu_group_norm_rows_backward.h"
+#include "cpu_group_norm_runs.h"
 
 /* ---- NCHW: one channel at a time --------------------------------------------------------------
  */
 
-static stat piece_stat(const float *restrict x, int64_t n)
-{
-    float sum = 0.0f, s1 = 0.0f, s2 = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) sum += x[i];
-    const float first = sum / (float)n;
-#pragma omp simd reduction(+ : s1, s2)
-    for (int64_t i = 0; i < n; i++) {
-        const float d = x[i] - first;
-        s1 += d;
-        s2 = fmaf(d, d, s2);
-    }
-    return corrected(first, (double)s1, (double)s2, (double)n);
-}
-
 static stat run_stat(const job *j, const void *x, int64_t at, int64_t n)
 {
-    float buffer[PIECE];
+    float buffer[SUM];
     stat all = {0};
-    for (int64_t i = 0; i < n; i += PIECE) {
-        const int64_t count = n - i < PIECE ? n - i : PIECE;
+    for (int64_t i = 0; i < n; i += SUM) {
+        const int64_t count = n - i < SUM ? n - i : SUM;
         all = merge(all, piece_stat(dlf_cpu_load(buffer, x, j->dtype, at + i, count), count));
     }
     return all;
 }
 
-static void affine_piece(float *z, const float *x, const float *residual, int64_t n, affine a)
+/* Elements at a time: what fits into the buffers, or a whole sum where nothing is staged. */
+static int64_t piece_of(const job *j)
 {
-    if (residual) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            z[i] = fmaf(((x[i] - a.hi) - a.lo) * a.rstd, a.gamma, a.beta) + residual[i];
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            z[i] = fmaf(((x[i] - a.hi) - a.lo) * a.rstd, a.gamma, a.beta);
-    }
-}
-
-/* gamma and beta of channel c into `a`. */
-static affine affine_of(affine a, const float *gamma, const float *beta, int64_t c)
-{
-    if (gamma) a.gamma = gamma[c];
-    if (beta) a.beta = beta[c];
-    return a;
+    return j->dtype == DLF_F32 && j->f.kind == DLF_LINEAR && !j->stream ? SUM : PIECE;
 }
 
 /* y of elements from .. to of group q. */
@@ -69,20 +40,21 @@ static void run_forward(const job *j, const dlf_norm_fwd *io, int64_t p, int64_t
     const void *x = storage_of(io->x, p), *residual = storage_of(io->residual, p);
     void *y = storage_of(io->y, p);
     const float *gamma = real_of(io->gamma, p), *beta = real_of(io->beta, p);
-    const int64_t S = j->g.S, first = q * j->g.count;
+    const int64_t S = j->g.S, first = q * j->g.count, piece = piece_of(j);
+    int64_t channel = from / S;
     float bx[PIECE], br[PIECE], by[PIECE];
-    for (int64_t e = from; e < to;) {
-        const int64_t channel = e / S, end = (channel + 1) * S < to ? (channel + 1) * S : to;
-        const affine ac = affine_of(a, gamma, beta, q % j->g.groups * j->g.width + channel);
-        for (; e < end; e += PIECE) {
-            const int64_t n = end - e < PIECE ? end - e : PIECE, at = first + e;
+    for (int64_t e = from; e < to; channel++) {
+        const int64_t end = (channel + 1) * S < to ? (channel + 1) * S : to;
+        const affine ac = affine_at(a, gamma, beta, q % j->g.groups * j->g.width + channel);
+        while (e < end) {
+            const int64_t n = end - e < piece ? end - e : piece, at = first + e;
             const float *r = residual ? dlf_cpu_load(br, residual, j->dtype, at, n) : NULL;
             float *v = target(j, by, y, at);
-            affine_piece(v, dlf_cpu_load(bx, x, j->dtype, at, n), r, n, ac);
+            affine_run(v, dlf_cpu_load(bx, x, j->dtype, at, n), r, n, ac);
             if (j->f.kind != DLF_LINEAR) DLF_CPU(activation_values)(v, v, n, j->f);
             store(j, y, at, v, n);
+            e += n;
         }
-        e = end;
     }
 }
 
@@ -160,7 +132,7 @@ static inline bwd_piece load_bwd(const job *j, const dlf_norm_bwd *io, int64_t p
     if (j->f.kind == DLF_LINEAR) return v;
     const float *r =
         io->residual ? dlf_cpu_load(b->r, storage_of(io->residual, p), j->dtype, at, n) : NULL;
-    affine_piece(b->z, v.x, r, n, a);
+    affine_run(b->z, v.x, r, n, a);
     DLF_CPU(activation_slopes)(b->z, v.dz, b->z, n, j->f);
     v.dz = b->z;
     return v;
@@ -170,19 +142,13 @@ static inline bwd_piece load_bwd(const job *j, const dlf_norm_bwd *io, int64_t p
 static void channel_sums(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t c, affine a,
                          double *sums)
 {
+    const int64_t piece = piece_of(j);
     bwd_buffers b;
     sums[0] = sums[1] = 0.0;
-    for (int64_t i = 0; i < j->g.S; i += PIECE) {
-        const int64_t n = j->g.S - i < PIECE ? j->g.S - i : PIECE;
+    for (int64_t i = 0; i < j->g.S; i += piece) {
+        const int64_t n = j->g.S - i < piece ? j->g.S - i : piece;
         const bwd_piece v = load_bwd(j, io, p, c * j->g.S + i, n, a, &b);
-        float s = 0.0f, t = 0.0f;
-#pragma omp simd reduction(+ : s, t)
-        for (int64_t k = 0; k < n; k++) {
-            s = fmaf(v.dz[k], ((v.x[k] - a.hi) - a.lo) * a.rstd, s);
-            t += v.dz[k];
-        }
-        sums[0] += (double)s;
-        sums[1] += (double)t;
+        sums_run(v.x, v.dz, n, a, sums);
     }
 }
 
@@ -190,18 +156,15 @@ static void channel_sums(const job *j, const dlf_norm_bwd *io, int64_t p, int64_
 static void channel_dx(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t c, affine a,
                        float mean_g, float mean_gx)
 {
+    const int64_t piece = piece_of(j);
     bwd_buffers b;
     void *dx = storage_of(io->dx, p), *dresidual = storage_of(io->dresidual, p);
-    for (int64_t i = 0; i < j->g.S; i += PIECE) {
-        const int64_t n = j->g.S - i < PIECE ? j->g.S - i : PIECE, at = c * j->g.S + i;
+    for (int64_t i = 0; i < j->g.S; i += piece) {
+        const int64_t n = j->g.S - i < piece ? j->g.S - i : piece, at = c * j->g.S + i;
         const bwd_piece v = load_bwd(j, io, p, at, n, a, &b);
         if (dresidual) dlf_cpu_store(dresidual, j->dtype, at, v.dz, n);
         float *out = target(j, b.out, dx, at);
-#pragma omp simd
-        for (int64_t k = 0; k < n; k++) {
-            const float xhat = ((v.x[k] - a.hi) - a.lo) * a.rstd;
-            out[k] = a.rstd * ((v.dz[k] * a.gamma - mean_g) - xhat * mean_gx);
-        }
+        dx_run(out, v.x, v.dz, n, a, mean_g, mean_gx);
         store(j, dx, at, out, n);
     }
 }
@@ -212,9 +175,10 @@ static void group_means(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t
 {
     const float *gamma = real_of(io->gamma, p);
     double g = 0.0, gx = 0.0;
+    const int64_t channel = q * j->g.width % j->g.C;
     for (int64_t k = 0; k < j->g.width; k++) {
         const int64_t c = q * j->g.width + k;
-        const double scale = gamma ? (double)gamma[c % j->g.C] : 1.0;
+        const double scale = gamma ? (double)gamma[channel + k] : 1.0;
         gx += scale * sums[2 * c];
         g += scale * sums[2 * c + 1];
     }
@@ -226,13 +190,14 @@ static void group_backward(const job *j, const dlf_norm_bwd *io, int64_t p, int6
 {
     const affine a = kept(io, p, q);
     const float *gamma = real_of(io->gamma, p), *beta = real_of(io->beta, p);
-    const int64_t first = q * j->g.width, C = j->g.C;
+    const int64_t first = q * j->g.width, channel = first % j->g.C;
     float mean_g, mean_gx;
-    for (int64_t c = first; c < first + j->g.width; c++)
-        channel_sums(j, io, p, c, affine_of(a, gamma, beta, c % C), sums + 2 * c);
+    for (int64_t k = 0; k < j->g.width; k++)
+        channel_sums(j, io, p, first + k, affine_at(a, gamma, beta, channel + k),
+                     sums + 2 * (first + k));
     group_means(j, io, p, q, sums, &mean_g, &mean_gx);
-    for (int64_t c = first; c < first + j->g.width; c++)
-        channel_dx(j, io, p, c, affine_of(a, gamma, beta, c % C), mean_g, mean_gx);
+    for (int64_t k = 0; k < j->g.width; k++)
+        channel_dx(j, io, p, first + k, affine_at(a, gamma, beta, channel + k), mean_g, mean_gx);
 }
 
 /* Few groups: channels are the tasks, first for the sums, then for dx. */
@@ -244,7 +209,7 @@ static void few_backward(const job *j, const dlf_norm_bwd *io, double *sums)
         for (int64_t k = 0; k < j->g.P * rows; k++) {
             const int64_t p = k / rows, c = k % rows, q = c / j->g.width;
             const affine a =
-                affine_of(kept(io, p, q), real_of(io->gamma, p), real_of(io->beta, p), c % j->g.C);
+                affine_at(kept(io, p, q), real_of(io->gamma, p), real_of(io->beta, p), c % j->g.C);
             float mean_g, mean_gx;
             if (pass == 0) {
                 channel_sums(j, io, p, c, a, sums + 2 * k);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ * cpu_vector.h -- one SIMD register of floats at the level being compiled, for loops where what gcc
+ * makes of `omp simd` is too slow: short runs (the rest of a run costs one masked operation instead
+ * of a scalar loop) and sums (several independent accumulators). + - * are the operators of C. */
+#ifndef DLF_CPU_VECTOR_H
+#define DLF_CPU_VECTOR_H
+#include "cpu_storage.h"
+
+#if defined(__AVX512F__)
+enum { VEC = 16 };
+typedef __m512 vec;
+#elif defined(__AVX2__) && defined(__FMA__)
+enum { VEC = 8 };
+typedef __m256 vec;
+#else
+enum { VEC = 4 };
+typedef float vec __attribute__((vector_size(16)));
+#endif
+
+static inline vec vec_all(float v)
+{
+#if defined(__AVX512F__)
+    return _mm512_set1_ps(v);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return _mm256_set1_ps(v);
+#else
+    return (vec){v, v, v, v};
+#endif
+}
+
+static inline vec vec_load(const float *p)
+{
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void vec_store(float *p, vec v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* a b + c, in one rounding where the level has the instruction. */
+static inline vec vec_fma(vec a, vec b, vec c)
+{
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* The first n < VEC lanes from memory, `fill` in the others. */
+static inline vec vec_load_some(const float *p, int64_t n, vec fill)
+{
+#if defined(__AVX512F__)
+    return _mm512_mask_loadu_ps(fill, (__mmask16)((1u << n) - 1), p);
+#else
+    for (int64_t i = 0; i < n; i++) fill[i] = p[i];
+    return fill;
+#endif
+}
+
+/* The first n < VEC lanes to memory. */
+static inline void vec_store_some(float *p, int64_t n, vec v)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#else
+    for (int64_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+static inline float vec_sum(vec v)
+{
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(v);
+#elif defined(__AVX2__) && defined(__FMA__)
+    __m128 h = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+    return _mm_cvtss_f32(h) + _mm_cvtss_f32(_mm_movehdup_ps(h));
+#else
+    return (v[0] + v[2]) + (v[1] + v[3]);
+#endif
+}
+#endif
