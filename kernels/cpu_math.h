@@ -11,7 +11,7 @@
  * place (denormal results: of the smallest normal):
  *
  *   vm_exp_nonpos 0.9   vm_expm1_nonpos 0.9   vm_log1p_01 2.0   vm_sigmoid 2.5   vm_tanh 2.5
- *   vm_softplus 2.9     vm_normal cdf 5.3, pdf 2.1
+ *   vm_softplus 2.9     vm_normal cdf 6.0, pdf 2.1     vm_gelu 6.5
  *
  * Polynomials are minimax fits (Remez exchange, 120-bit arithmetic) of relative error. */
 #ifndef DLF_CPU_MATH_H
@@ -143,35 +143,64 @@ static inline float vm_softplus(float x)
     return (x > 0.0f ? x : 0.0f) + vm_log1p_01(e); /* a NaN is still in e */
 }
 
-/* Cumulative distribution and density of N(0,1), with small relative error also far out in the left
- * tail: Phi(-a) = e^(-a^2/2) M(a), where (a+3) M(a) is a polynomial in (a-3)/(a+3). The square is
- * carried in two floats, or its rounding would be multiplied by a^2/2. */
+/* The left tail of N(0,1), with small relative error however far out: for 0 <= a <= VM_TAIL_END
+ * Phi(-a) = e^(-a^2/2) M(a), where (a + 3.75) M(a) is a polynomial in q = (a - 3.75)/(a + 3.75). e
+ * is 2^64 e^(-a^2/2), normal to the end; w = 1/(a + 3.75). The square enters the exponent
+ * unrounded, or its rounding would be multiplied by a^2/2. */
+#define VM_TAIL_END 14.42f /* there Phi(-a) and its product with a round to 0 */
+
+typedef struct vm_tail {
+    float e, m, w;
+} vm_tail;
+
+/* min(|x|, VM_TAIL_END), by the bits: of floats gcc makes two arms and folds the rest into them. A
+ * NaN becomes VM_TAIL_END and has to come through elsewhere. */
+static inline float vm_tail_clamp(float x)
+{
+    const int32_t bits = (int32_t)(vm_bits_of_float(x) & 0x7fffffffu);
+    const int32_t end = (int32_t)vm_bits_of_float(VM_TAIL_END);
+    return vm_float_of_bits((uint32_t)(bits < end ? bits : end));
+}
+
+static inline vm_tail vm_normal_tail(float a)
+{
+    const float magic = 12582912.0f + 127.0f + 64.0f, half = -0.5f * a;
+    const float t = fmaf(half * a, VM_LOG2E, magic); /* as in vm_reduce */
+    const float n = t - magic;
+    const float r = fmaf(n, -VM_LN2_LO, fmaf(half, a, n * -VM_LN2_HI));
+    const float e = vm_exp_reduced(r) * vm_float_of_bits(vm_bits_of_float(t) << 23);
+    const float w = 1.0f / (a + 3.75f);
+    const float q = (a - 3.75f) * w;
+    float m = 0.000443449743547f;
+    m = fmaf(m, q, 0.000509628703845f);
+    m = fmaf(m, q, -0.00416901777419f);
+    m = fmaf(m, q, 0.0012000736477f);
+    m = fmaf(m, q, 0.0374925063661f);
+    m = fmaf(m, q, -0.15152083512f);
+    m = fmaf(m, q, 0.352939604249f);
+    m = fmaf(m, q, -0.588188277662f);
+    m = fmaf(m, q, 0.750294074215f);
+    return (vm_tail){e, m, w};
+}
+
+/* Cumulative distribution and density of N(0,1); not of a NaN. */
 typedef struct vm_normal_at {
     float cdf, pdf;
 } vm_normal_at;
 
 static inline vm_normal_at vm_normal(float x)
 {
-    const float ax = fabsf(x);
-    const float a = 14.42f < ax ? 14.42f : ax; /* there both round to 0 */
-    const float square = a * a;
-    const float square_lo = fmaf(a, a, -square);
-    const vm_reduced d = vm_reduce(-0.5f * square, 127.0f + 64.0f);
-    const float e = vm_exp_reduced(fmaf(-0.5f, square_lo, d.r)) * d.scale; /* 2^64 e^(-a^2/2) */
-    const float w = 1.0f / (a + 3.0f);
-    const float q = (a - 3.0f) * w;
-    float m = 5.44456812678e-05f;
-    m = fmaf(m, q, 0.000131232761791f);
-    m = fmaf(m, q, -0.000244761488249f);
-    m = fmaf(m, q, -0.00103251046225f);
-    m = fmaf(m, q, 0.00102479232453f);
-    m = fmaf(m, q, 0.00696929977309f);
-    m = fmaf(m, q, -0.0104625224109f);
-    m = fmaf(m, q, -0.047262687486f);
-    m = fmaf(m, q, 0.230017700104f);
-    m = fmaf(m, q, -0.509331991407f);
-    m = fmaf(m, q, 0.729083690369f);
-    const float tail = e * (m * w) * 0x1p-64f;
-    return (vm_normal_at){x > 0.0f ? 1.0f - tail : tail, e * 0.398942280401432678f * 0x1p-64f};
+    const vm_tail t = vm_normal_tail(vm_tail_clamp(x));
+    const float tail = t.e * (t.m * t.w) * 0x1p-64f;
+    return (vm_normal_at){x > 0.0f ? 1.0f - tail : tail, t.e * 0.398942280401432678f * 0x1p-64f};
+}
+
+/* x Phi(x) as max(x, 0) - a Phi(-a). x - x is 0, or NaN: of a NaN, and of -Inf, where the
+ * formula reads -Inf * 0. */
+static inline float vm_gelu(float x)
+{
+    const float a = vm_tail_clamp(x);
+    const vm_tail t = vm_normal_tail(a);
+    return fmaf(-(t.m * (a * t.w)), t.e * 0x1p-64f, x > 0.0f ? x : x - x);
 }
 #endif
