@@ -121,6 +121,20 @@ static void scatter(void *data, const float *v, const bn *b, int64_t c, span w)
         put(data, b, position(b, n, c, w.s), v + (n - w.first) * w.length, w.length);
 }
 
+/* A piece whose y goes past the caches: reads and writes alternate by a tile, which keeps both
+ * busy. By a whole chunk they took a third longer. */
+static void apply_streamed(const bn *b, const float *x, const float *residual, float *y, int64_t n,
+                           bn_coef k)
+{
+    float tile[TILE];
+    for (int64_t i = 0; i < n; i += TILE) {
+        const int64_t count = at_most(TILE, n - i);
+        bn_affine(tile, x + i, residual ? residual + i : NULL, count, k);
+        if (b->active) DLF_CPU(activation_values)(tile, tile, count, b->f);
+        dlf_cpu_stream(y + i, tile, count);
+    }
+}
+
 /* y of a chunk whose x the caller has. */
 static void apply_to(const bn *b, const dlf_norm_fwd *io, const float *x, int64_t p, int64_t c,
                      span w, bn_coef k)
@@ -128,6 +142,10 @@ static void apply_to(const bn *b, const dlf_norm_fwd *io, const float *x, int64_
     float br[CHUNK], by[CHUNK];
     const float *residual = gather(br, bn_member(io->residual, p), b, c, w);
     void *data = bn_member(io->y, p);
+    if (b->streams && w.last - w.first == 1) {
+        apply_streamed(b, x, residual, (float *)data + position(b, w.first, c, w.s), w.length, k);
+        return;
+    }
     float *y = target(by, data, b, c, w);
     bn_affine(y, x, residual, size_of(w), k);
     if (b->active) DLF_CPU(activation_values)(y, y, size_of(w), b->f);

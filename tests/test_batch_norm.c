@@ -92,6 +92,23 @@ static void sizes_that_are_cut(void **state)
     }
 }
 
+/* Outputs that the cpu kernels write past the caches, in either layout, pieces long and short. */
+static void large_outputs_match_reference(void **state)
+{
+    (void)state;
+    if (strcmp(kt_dev->info.backend, "cpu") != 0) skip();
+    const nt_case cases[] = {
+        {.P = 1, .N = 2, .C = 17, .H = 249, .W = 251, .layout = DLF_NCHW, .residual = true},
+        {.P = 1, .N = 3, .C = 4219, .H = 13, .W = 13, .layout = DLF_NCHW},
+        {.P = 1, .N = 1, .C = 37, .H = 239, .W = 241, .layout = DLF_NHWC},
+    };
+    for (int k = 0; k < 3; k++) {
+        nt_case c = cases[k];
+        c.kind = DLF_BATCH_NORM;
+        assert_true(nt_run(c));
+    }
+}
+
 static void every_activation(void **state)
 {
     (void)state;
@@ -691,6 +708,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(half_storage_matches_reference),
         cmocka_unit_test(sizes_that_are_cut),
+        cmocka_unit_test(large_outputs_match_reference),
         cmocka_unit_test(every_activation),
         cmocka_unit_test(strided_members),
         cmocka_unit_test(mean_1e4_variance_1e_4),
