@@ -186,6 +186,25 @@ static void group_means(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t
     *mean_gx = (float)(gx / (double)j->g.count);
 }
 
+/* group_backward of short channels of f32 in place: nothing is staged, nothing called. */
+static void short_backward(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t q, double *sums)
+{
+    const affine a = kept(io, p, q);
+    const float *gamma = real_of(io->gamma, p);
+    const int64_t S = j->g.S, width = j->g.width, first = q * width, channel = first % j->g.C;
+    const float *x = (const float *)storage_of(io->x, p) + first * S;
+    const float *dz = (const float *)storage_of(io->dy, p) + first * S;
+    float *dx = (float *)storage_of(io->dx, p) + first * S;
+    float mean_g, mean_gx;
+    memset(sums + 2 * first, 0, (size_t)(2 * width) * sizeof *sums);
+    for (int64_t k = 0; k < width; k++)
+        sums_run(x + k * S, dz + k * S, S, a, sums + 2 * (first + k));
+    group_means(j, io, p, q, sums, &mean_g, &mean_gx);
+    for (int64_t k = 0; k < width; k++)
+        dx_run(dx + k * S, x + k * S, dz + k * S, S, affine_at(a, gamma, NULL, channel + k), mean_g,
+               mean_gx);
+}
+
 static void group_backward(const job *j, const dlf_norm_bwd *io, int64_t p, int64_t q, double *sums)
 {
     const affine a = kept(io, p, q);
@@ -225,6 +244,7 @@ static void few_backward(const job *j, const dlf_norm_bwd *io, double *sums)
 static dlf_status runs_backward(const job *j, const dlf_norm_bwd *io)
 {
     const int64_t groups = j->g.P * j->g.statistics, rows = j->g.N * j->g.C;
+    const bool is_short = piece_of(j) == SUM && j->g.S <= SUM && !io->dresidual;
     double *sums = malloc((size_t)(2 * j->g.P * rows) * sizeof *sums);
     if (!sums) return no_memory("group_norm_backward");
     if (groups < 2 * j->threads && j->g.width > 1) {
@@ -233,7 +253,10 @@ static dlf_status runs_backward(const job *j, const dlf_norm_bwd *io)
 #pragma omp parallel for num_threads(j->threads) schedule(static)
         for (int64_t k = 0; k < groups; k++) {
             const int64_t p = k / j->g.statistics, q = k % j->g.statistics;
-            group_backward(j, io, p, q, sums + 2 * p * rows);
+            if (is_short)
+                short_backward(j, io, p, q, sums + 2 * p * rows);
+            else
+                group_backward(j, io, p, q, sums + 2 * p * rows);
             if (j->stream) dlf_cpu_stream_end();
         }
     }
