@@ -13,7 +13,8 @@
  *   vm_exp_nonpos 0.9   vm_expm1_nonpos 0.9   vm_log1p_01 2.0   vm_sigmoid 2.5   vm_tanh 2.5
  *   vm_softplus 2.9     vm_normal cdf 6.0, pdf 2.1     vm_gelu 6.5
  *
- * Polynomials are minimax fits (Remez exchange, 120-bit arithmetic) of relative error. */
+ * Polynomials are minimax fits (Remez exchange, 120-bit arithmetic; the normal tail in double) of
+ * relative error. */
 #ifndef DLF_CPU_MATH_H
 #define DLF_CPU_MATH_H
 #include <math.h>
