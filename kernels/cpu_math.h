@@ -21,23 +21,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dlf/half.h"
+
 #define VM_LOG2E  1.44269504088896340736f
 #define VM_LN2_HI 0.693145751953125f /* 16 bits, so that n * VM_LN2_HI is exact */
 #define VM_LN2_LO 1.42860682030941723212e-6f
-
-static inline float vm_float_of_bits(uint32_t bits)
-{
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static inline uint32_t vm_bits_of_float(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits;
-}
 
 /* x = n ln2 + r with |r| <= ln2/2. Adding 1.5 2^23 rounds x/ln2 to an integer n that then sits in
  * the low bits of the sum; `bias` is added on the way, so that these bits, moved into the exponent
@@ -52,7 +40,7 @@ static inline vm_reduced vm_reduce(float x, float bias)
     const float t = fmaf(x, VM_LOG2E, magic);
     const float n = t - magic;
     const float r = fmaf(n, -VM_LN2_LO, fmaf(n, -VM_LN2_HI, x));
-    return (vm_reduced){r, vm_float_of_bits(vm_bits_of_float(t) << 23)};
+    return (vm_reduced){r, dlf_float_of_bits(dlf_bits_of_float(t) << 23)};
 }
 
 /* e^r for |r| <= ln2/2, relative error 2^-28. */
@@ -158,9 +146,9 @@ typedef struct vm_tail {
  * NaN becomes VM_TAIL_END and has to come through elsewhere. */
 static inline float vm_tail_clamp(float x)
 {
-    const int32_t bits = (int32_t)(vm_bits_of_float(x) & 0x7fffffffu);
-    const int32_t end = (int32_t)vm_bits_of_float(VM_TAIL_END);
-    return vm_float_of_bits((uint32_t)(bits < end ? bits : end));
+    const int32_t bits = (int32_t)(dlf_bits_of_float(x) & 0x7fffffffu);
+    const int32_t end = (int32_t)dlf_bits_of_float(VM_TAIL_END);
+    return dlf_float_of_bits((uint32_t)(bits < end ? bits : end));
 }
 
 static inline vm_tail vm_normal_tail(float a)
@@ -169,7 +157,7 @@ static inline vm_tail vm_normal_tail(float a)
     const float t = fmaf(half * a, VM_LOG2E, magic); /* as in vm_reduce */
     const float n = t - magic;
     const float r = fmaf(n, -VM_LN2_LO, fmaf(half, a, n * -VM_LN2_HI));
-    const float e = vm_exp_reduced(r) * vm_float_of_bits(vm_bits_of_float(t) << 23);
+    const float e = vm_exp_reduced(r) * dlf_float_of_bits(dlf_bits_of_float(t) << 23);
     const float w = 1.0f / (a + 3.75f);
     const float q = (a - 3.75f) * w;
     float m = 0.000443449743547f;

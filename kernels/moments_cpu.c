@@ -22,7 +22,7 @@ static moments of_chunk(const float *x, int n)
 #pragma omp simd reduction(+ : sum, squares, nonfinite, zeros) reduction(max : max_bits)
     for (int i = 0; i < n; i++) {
         const double v = (double)x[i];
-        const int32_t bits = (int32_t)(vm_bits_of_float(x[i]) & 0x7fffffffu);
+        const int32_t bits = (int32_t)(dlf_bits_of_float(x[i]) & 0x7fffffffu);
         sum += v;
         squares += v * v; /* the product of two floats is exact in double */
         max_bits = bits > max_bits ? bits : max_bits;
@@ -44,7 +44,7 @@ static void combine(double *out, const moments *parts, int64_t n)
     }
     out[DLF_MOMENT_SUM] = all.sum;
     out[DLF_MOMENT_SUM_SQUARES] = all.squares;
-    out[DLF_MOMENT_MAX_ABS] = (double)vm_float_of_bits((uint32_t)all.max_bits);
+    out[DLF_MOMENT_MAX_ABS] = (double)dlf_float_of_bits((uint32_t)all.max_bits);
     out[DLF_MOMENT_NONFINITE] = (double)all.nonfinite;
     out[DLF_MOMENT_ZEROS] = (double)all.zeros;
 }
