@@ -3,6 +3,7 @@
 """Normalizations and activations: dlf against PyTorch, in turns, with the copy bandwidth beside it.
 
     python3 bench/peers/kernels.py build/default/bench_kernels [--filter REGEX] [--out FILE.json]
+    python3 bench/peers/kernels.py --table FILE.json        what was stored, as Markdown
 
 Both sides run the same shapes on the same number of threads of the same machine. Rounds alternate
 dlf, PyTorch, dlf, PyTorch; the ratio is taken per round, so that a slow phase of the machine hits both.
@@ -186,9 +187,31 @@ def measure(ours, copier, peer, request, description, rounds, budget):
             "of_copy": quartiles([k / o for k, o in zip(c, a)])}
 
 
+def table(path):
+    """Per op and direction: shapes, speed-up over PyTorch (median, least), fraction of the copy."""
+    with open(path) as f:
+        rows = {k: v for k, v in json.load(f)["rows"].items() if "error" not in v}
+    groups = {}
+    for name, r in rows.items():
+        op, direction = name.split()[:2]
+        groups.setdefault("activations" if op in ACTIVATIONS else op, {}).setdefault(direction, []).append(r)
+    print("| | shapes | times as fast as PyTorch: median (least) | of the copy: median |")
+    print("| --- | ---: | ---: | ---: |")
+    for op, directions in groups.items():
+        for direction, rs in directions.items():
+            speed = [r["speedup"]["median"] for r in rs]
+            copy = statistics.median(r["of_copy"]["median"] for r in rs)
+            print(f"| {op.replace('_', ' ')} {direction} | {len(rs)} | {statistics.median(speed):.2f} "
+                  f"({min(speed):.2f}) | {100 * copy:.0f} % |")
+    slower = sorted((r["speedup"]["median"], n) for n, r in rows.items() if r["speedup"]["median"] < 1)
+    print(f"\n{len(rows) - len(slower)} of {len(rows)} at least as fast. The others: "
+          + (", ".join(f"{n} {v:.2f}" for v, n in slower) or "none") + ".")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary")
+    parser.add_argument("binary", nargs="?")
+    parser.add_argument("--table", metavar="FILE.json")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--suite", choices=list(SUITES), help="default: cpu or gpu, as the device is")
     parser.add_argument("--dtype", default="f32", choices=["f32", "f16", "bf16"])
@@ -198,6 +221,10 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out")
     a = parser.parse_args()
+    if a.table:
+        return table(a.table)
+    if not a.binary:
+        parser.error("which bench_kernels?")
     # glibc gives large blocks back at every free; without this PyTorch would pay for page faults.
     keep = {"MALLOC_MMAP_THRESHOLD_": str(1 << 34), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
     if any(os.environ.get(k) != v for k, v in keep.items()):
