@@ -312,4 +312,25 @@ static inline void nt_run_each_misaligned(nt_case c)
     for (c.alone = 1; c.alone <= NT_OPERANDS; c.alone++)
         for (c.version = 0; c.version <= 4; c.version++) (void)nt_run(c);
 }
+
+/* The vector paths are for calls in which everything is aligned. */
+static inline void nt_one_operand_misaligned(dlf_norm_kind kind)
+{
+    const nt_case matrix = {.kind = kind,
+                            .P = 2,
+                            .N = 3,
+                            .C = 32,
+                            .groups = 2,
+                            .activation = DLF_RELU,
+                            .residual = true};
+    nt_case image = matrix;
+    image.C = 8, image.H = 2, image.W = 8;
+    for (int k = 0; k < 2; k++) {
+        image.layout = k ? DLF_NHWC : DLF_NCHW;
+        nt_run_each_misaligned(image);
+    }
+    nt_run_each_misaligned(matrix);
+    image.dtype = DLF_BF16;
+    nt_run_each_misaligned(image);
+}
 #endif

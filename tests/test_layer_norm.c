@@ -636,26 +636,10 @@ static void refuses_versions_it_does_not_have(void **state)
     dlf_tensor_free(&x), dlf_tensor_free(&rstd);
 }
 
-/* The vector paths are for calls in which everything is aligned. */
 static void one_operand_misaligned(void **state)
 {
     (void)state;
-    const nt_case matrix = {.kind = DLF_LAYER_NORM,
-                            .P = 2,
-                            .N = 3,
-                            .C = 32,
-                            .groups = 2,
-                            .activation = DLF_RELU,
-                            .residual = true};
-    nt_case image = matrix;
-    image.C = 8, image.H = 2, image.W = 8;
-    for (int k = 0; k < 2; k++) {
-        image.layout = k ? DLF_NHWC : DLF_NCHW;
-        nt_run_each_misaligned(image);
-    }
-    nt_run_each_misaligned(matrix);
-    image.dtype = DLF_BF16;
-    nt_run_each_misaligned(image);
+    nt_one_operand_misaligned(DLF_LAYER_NORM);
 }
 
 int main(int argc, char **argv)
