@@ -50,6 +50,11 @@ typedef struct dlf_backend {
                        size_t src_pitch, size_t row_bytes, size_t rows);
     dlf_status (*zero)(dlf_device *dev, void *dst, size_t pitch, size_t row_bytes, size_t rows);
     dlf_status (*sync)(dlf_device *dev);
+    /* Recording, see dlf_record_begin; NULL where work is not queued (cpu, ref). */
+    dlf_status (*record_begin)(dlf_device *dev);
+    dlf_status (*record_end)(dlf_device *dev, void **recording); /* NULL: drop what was recorded */
+    dlf_status (*replay)(dlf_device *dev, void *recording);
+    void (*recording_free)(dlf_device *dev, void *recording);
     /* Device-time stopwatch for benchmarks: start, then stop returns nanoseconds of device work. */
     dlf_status (*time_start)(dlf_device *dev);
     dlf_status (*time_stop)(dlf_device *dev, double *ns);
@@ -77,6 +82,24 @@ DLF_MUST_CHECK dlf_status dlf_device_open(dlf_device **out, const char *spec);
 void dlf_device_close(dlf_device *dev);
 
 DLF_MUST_CHECK dlf_status dlf_device_sync(dlf_device *dev);
+
+/* Record a fixed sequence of ops once, replay it with one call (on cuda: a CUDA graph).
+ *
+ * Between begin and end, ops, dlf_tensor_zero and dlf_tensor_copy are taken down instead of run; uploads,
+ * downloads, dlf_tensor_init and dlf_device_sync are refused (DLF_ERR_DEVICE). Arguments passed by
+ * value (alpha, a learning rate as a double) are frozen into the recording; what changes from replay
+ * to replay lives in tensors, whose memory must outlive the recording. Scratch memory of the ops
+ * belongs to the recording from then on. Run the sequence once for real before: its first run may
+ * allocate or compile.
+ *   errors of begin   DLF_ERR_NO_KERNEL   the device does not record (cpu, ref): just run the ops
+ *   errors of end     DLF_ERR_DEVICE      something in between cannot be recorded; *out is NULL, and
+ *                                         the device is as before begin                            */
+typedef struct dlf_recording dlf_recording;
+DLF_MUST_CHECK dlf_status dlf_record_begin(dlf_device *dev);
+DLF_MUST_CHECK dlf_status dlf_record_end(dlf_device *dev, dlf_recording **out);
+DLF_MUST_CHECK dlf_status dlf_replay(dlf_recording *recording);
+void dlf_recording_free(dlf_recording *recording); /* NULL is fine */
+bool dlf_device_records(const dlf_device *dev);
 
 /* How many CUDA devices could be opened now; 0 with a reason in *why (static text) if none. */
 int dlf_cuda_device_count(const char **why);

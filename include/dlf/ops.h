@@ -28,6 +28,25 @@
 extern "C" {
 #endif
 
+/* ---- sums and products ---------------------------------------------------------------------- */
+
+/* y[p,...] = alpha s_p x[p,...] + beta y[p,...]        (beta == 0: y is not read)
+ *   y  (P,...);  x  same shape, or (1,...) for all p; y may alias x
+ *   scale s  (P), or NULL: 1                            cost 8 bytes per element, 12 if beta != 0 */
+DLF_MUST_CHECK dlf_status dlf_axpby(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *scale,
+                                    double alpha, double beta);
+
+/* y[p,...] = a[p,...] b[p,...] + beta y[p,...]         (beta == 0: y is not read)
+ *   y, a, b  (P,...), same shape; y may alias a or b    cost 12 bytes per element, 16 if beta != 0 */
+DLF_MUST_CHECK dlf_status dlf_multiply(dlf_tensor *y, const dlf_tensor *a, const dlf_tensor *b,
+                                       double beta);
+
+/* y[p,i,to+j] = x[p,i,from+j] + beta y[p,i,to+j],  j = 0..count-1; the other columns of y are left
+ * alone: concatenation, its inverse, and the sums of their gradients.      (beta == 0: y not read)
+ *   y (P,B,N), to + count <= N;  x (P,B,K), from + count <= K              cost 8PB count bytes */
+DLF_MUST_CHECK dlf_status dlf_copy_columns(dlf_tensor *y, int64_t to, const dlf_tensor *x,
+                                           int64_t from, int64_t count, double beta);
+
 /* ---- matrix product ----------------------------------------------------------------------- */
 
 typedef struct dlf_gemm_args {
@@ -155,6 +174,7 @@ typedef struct dlf_sgd_args {
  *   v        (P,n)  velocity, start from zeros; NULL only if momentum == 0 (then v = d)
  *   lr       (P)    learning rate of each member
  *   g_scale  (P)    s_p, from dlf_clip_by_norm; NULL means 1
+ *   frozen   a member with lr exactly 0 is left alone: not a bit of its w and v changes, whatever g is
  *   cost     4Pn (3 reads + 2 writes) bytes */
 DLF_MUST_CHECK dlf_status dlf_sgd_step(dlf_tensor *w, dlf_tensor *v, const dlf_tensor *g,
                                        const dlf_tensor *lr, const dlf_tensor *g_scale,
@@ -165,7 +185,7 @@ typedef struct dlf_adam_args {
     double eps;          /* >= 0, outside the root: 1e-8                                */
     double weight_decay; /* lambda >= 0                                                 */
     bool decoupled;      /* true: AdamW (Loshchilov & Hutter 2019); false: L2 in d      */
-    int64_t step;        /* t = 1, 2, ..: which step this is                            */
+    int64_t step;        /* t = 1, 2, ..: which step this is, where `clock` is NULL     */
 } dlf_adam_args;
 
 /* d = s_p g (+ lambda w unless decoupled);  m = beta1 m + (1-beta1) d;  v = beta2 v + (1-beta2) d^2
@@ -175,10 +195,14 @@ typedef struct dlf_adam_args {
  *   m, v     (P,n)  moments, start from zeros; d^2 beyond the range of v (float: |d| > 5e20) makes v
  *                   Inf and stops that parameter, as in PyTorch
  *   lr       (P);   g_scale (P), NULL means 1
+ *   clock    (1) int32 on the device, or NULL: t = clock[0] + 1 instead of args.step, so that a
+ *            recorded step (backend.h) can be replayed. The powers are computed in double.
+ *   frozen   as sgd: lr exactly 0 leaves w, m and v alone
  *   cost     4Pn (4 reads + 3 writes) bytes */
 DLF_MUST_CHECK dlf_status dlf_adam_step(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v,
                                         const dlf_tensor *g, const dlf_tensor *lr,
-                                        const dlf_tensor *g_scale, dlf_adam_args args);
+                                        const dlf_tensor *g_scale, const dlf_tensor *clock,
+                                        dlf_adam_args args);
 
 /* norm[p] = |g[p]|_2;   g_scale[p] = min(1, max_norm[p] / norm[p])       (Pascanu et al. 2013)
  *   g_scale, norm (P);  g (P,n);  max_norm (P), Inf = no clipping (g_scale exactly 1)
@@ -186,6 +210,19 @@ DLF_MUST_CHECK dlf_status dlf_adam_step(dlf_tensor *w, dlf_tensor *m, dlf_tensor
  *   The square is accumulated in float64: |g| up to 1e38 does not overflow.  cost 4Pn bytes */
 DLF_MUST_CHECK dlf_status dlf_clip_by_norm(dlf_tensor *g_scale, dlf_tensor *norm,
                                            const dlf_tensor *g, const dlf_tensor *max_norm);
+
+/* Stops a member whose loss is not a number, and says when.
+ *
+ *   bad = moments[p,DLF_MOMENT_NONFINITE] > 0
+ *   first_bad[p] = clock[0] if it was negative and bad, else unchanged
+ *   lr_out[p]    = first_bad[p] < 0 ? lr[p] : 0             after that: the optimiser leaves it alone
+ *
+ *   lr_out, lr (P); may alias only if no member shall ever be thawed;  first_bad (P) int32, start
+ *   from -1;  moments (P,DLF_MOMENTS) float64, of the row losses;  clock (1) int32: the step
+ *   cost  a few bytes per member */
+DLF_MUST_CHECK dlf_status dlf_step_guard(dlf_tensor *lr_out, dlf_tensor *first_bad,
+                                         const dlf_tensor *lr, const dlf_tensor *moments,
+                                         const dlf_tensor *clock);
 
 /* ---- data --------------------------------------------------------------------------------- */
 
@@ -254,6 +291,7 @@ DLF_MUST_CHECK dlf_status dlf_random_uniform(dlf_tensor *x, const dlf_tensor *me
 typedef struct dlf_dropout {
     dlf_rng rng;
     uint64_t first; /* index of the first draw: advance it from step to step                        */
+    uint64_t stride; /* first += stride clock[0], where a clock is given                            */
     int64_t run;    /* elements in a row that share one draw: 1; S = whole channels of NCHW         */
     bool rescale;   /* divide what is kept by 1 - rate ("inverted dropout")                         */
 } dlf_dropout;
@@ -266,10 +304,11 @@ typedef struct dlf_dropout {
  *   y, x     (P,...), same shape; y may alias x;  member (P) int32 or NULL for 0,1,..,P-1
  *   rate     (P) in [0,1]; 0: y = x, 1: y = 0 x; NaN: y = NaN. Compared as float on every device,
  *            so that all drop the same elements
+ *   clock    (1) int32 on the device, >= 0, or NULL: see dlf_dropout.stride
  *   k is multiplied: a dropped NaN or Inf gives NaN.   cost 8 bytes per element; no mask is stored */
 DLF_MUST_CHECK dlf_status dlf_dropout_apply(dlf_tensor *y, const dlf_tensor *x,
                                             const dlf_tensor *member, const dlf_tensor *rate,
-                                            dlf_dropout dropout);
+                                            const dlf_tensor *clock, dlf_dropout dropout);
 
 #ifdef __cplusplus
 }
