@@ -34,12 +34,6 @@ static __device__ dropout_mask mask_of(const dropout_args &a, int64_t p)
     return m;
 }
 
-static __device__ __forceinline__ int64_t divide(int64_t i, int64_t run)
-{
-    if (((i | run) >> 32) == 0) return (uint32_t)i / (uint32_t)run; /* a third of the time */
-    return i / run;
-}
-
 static __device__ __forceinline__ dlf_philox_block block_at(const dropout_args &a, uint32_t member,
                                                             uint64_t block)
 {
@@ -61,7 +55,7 @@ static __device__ __forceinline__ uint32_t word_at(const dlf_philox_block &lo,
 static __device__ __forceinline__ void words_of(uint32_t (&word)[4], const dropout_args &a,
                                                 uint32_t member, int64_t i)
 {
-    const int64_t draw = a.run == 1 ? i : divide(i, a.run);
+    const int64_t draw = a.run == 1 ? i : dlf_divide(i, a.run);
     const uint64_t index = a.first + (uint64_t)draw;
     const dlf_philox_block lo = block_at(a, member, index / 4);
     unsigned at = (unsigned)(index % 4);

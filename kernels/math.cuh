@@ -44,6 +44,13 @@ template <class T> static inline dlf_view<T> dlf_view_of(const dlf_tensor *t)
     return dlf_view<T>{t ? static_cast<T *>(t->data) : nullptr, t ? t->stride : 0};
 }
 
+/* i / by for i, by >= 0, in 32 bits where they suffice: a third of the time. */
+static __device__ __forceinline__ int64_t dlf_divide(int64_t i, int64_t by)
+{
+    if (((i | by) >> 32) == 0) return (uint32_t)i / (uint32_t)by;
+    return i / by;
+}
+
 /* Device memory for the partial results of one launch. Work on a device is one stream in order, so
  * the memory may go back to the allocator as soon as the reader is queued. */
 static inline dlf_status dlf_scratch(const dlf_tensor *t, void **out, size_t bytes)

@@ -86,6 +86,16 @@ static void elementwise(void **state)
     OK(dlf_dropout_apply(y, x, NULL, rate, (dlf_dropout){rng, 0, 7, false}));
 }
 
+static void sums_and_products(void **state)
+{
+    (void)state;
+    dlf_tensor *y = REAL(2, 9, 70), *x = REAL(2, 9, 70), *one = REAL(1, 9, 70), *s = REAL(2);
+    OK(dlf_axpby(y, one, s, 0.5, 1.0));
+    OK(dlf_multiply(y, y, x, 0.5));
+    OK(dlf_copy_columns(y, 4, x, 9, 60, 1.0));
+    OK(dlf_copy_columns(y, 4, x, 8, 60, 0.0));
+}
+
 static void optimisers(void **state)
 {
     (void)state;
@@ -201,6 +211,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(dense_layers, release),
         cmocka_unit_test_teardown(elementwise, release),
+        cmocka_unit_test_teardown(sums_and_products, release),
         cmocka_unit_test_teardown(optimisers, release),
         cmocka_unit_test_teardown(statistics, release),
         cmocka_unit_test_teardown(losses, release),

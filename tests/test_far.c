@@ -60,6 +60,13 @@ static void bias(dlf_tensor *t)
     OK(dlf_bias_add(&t[0], &t[1], &t[2]));
     OK(dlf_bias_grad(&t[3], &t[1], 1.0));
 }
+static void combine(dlf_tensor *t)
+{
+    OK(dlf_axpby(&t[0], &t[1], &t[3], 0.5, 1.0));
+    OK(dlf_multiply(&t[2], &t[0], &t[1], 1.0));
+    OK(dlf_copy_columns(&t[2], 1, &t[1], 2, 5, 1.0));
+    OK(dlf_copy_columns(&t[0], 0, &t[1], 4, 4, 0.0));
+}
 static void activation(dlf_tensor *t)
 {
     OK(dlf_activation_forward(&t[0], &t[1], dlf_activation_of(DLF_TANH)));
@@ -164,6 +171,7 @@ NORM(instance_nchw, DLF_INSTANCE_NORM, DLF_NCHW)
 static const far_case cases[] = {
     {"gemm", gemm, {R2(5, 7), R2(5, 3), R2(3, 7)}},
     {"bias", bias, {R2(5, 8), R2(5, 8), R2(8), R2(8)}},
+    {"combine", combine, {R2(5, 8), R2(5, 8), R2(5, 8), P2}},
     {"activation", activation, {R2(40), R2(40), R2(40), R2(40)}},
     {"moments", moments, {D2(DLF_MOMENTS), R2(40), D2(2, DLF_MOMENTS), I2(3)}},
     {"softmax_xent", softmax, {R2(3), R2(3), R2(3, 5), I2(3), R2(3, 5)}},

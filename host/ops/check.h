@@ -19,8 +19,8 @@ typedef struct dlf_operand {
     const char *name;
     const dlf_tensor *t; /* NULL: an optional operand that was not given */
     dlf_operand_type type;
-    bool out;          /* written; must not overlap the others        */
-    const char *alias; /* the operand it may be the same as, or NULL  */
+    bool out;          /* written; must not overlap the others             */
+    const char *alias; /* what it may be the same as: "a", "a, b", or NULL */
 } dlf_operand;
 
 typedef struct dlf_call {
@@ -58,7 +58,7 @@ dlf_status dlf_call_axes(const dlf_call *call, const char *name, const dlf_tenso
 #define DLF_IN(t)              DLF_OPERAND(#t, t, DLF_REAL, false, NULL)
 #define DLF_IN_INT(t)          DLF_OPERAND(#t, t, DLF_INT, false, NULL)
 #define DLF_OUT(t)             DLF_OPERAND(#t, t, DLF_REAL, true, NULL)
-#define DLF_OUT_MAY_BE(t, src) DLF_OPERAND(#t, t, DLF_REAL, true, #src)
+#define DLF_OUT_MAY_BE(t, ...) DLF_OPERAND(#t, t, DLF_REAL, true, #__VA_ARGS__)
 /* The same for storage types. */
 #define DLF_IN_STORAGE(t)              DLF_OPERAND(#t, t, DLF_STORAGE, false, NULL)
 #define DLF_OUT_STORAGE(t)             DLF_OPERAND(#t, t, DLF_STORAGE, true, NULL)
