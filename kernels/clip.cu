@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * clip.cu -- sums of squares of fixed chunks in double, then one block per member adds the chunks
- * in order and derives norm and factor. */
+ * in order and derives norm and factor. The guard of a step is a thread per member. */
 #include "math.cuh"
 
 enum { CHUNK = 32 * DLF_BLOCK };
@@ -67,4 +67,32 @@ extern "C" dlf_status dlf_clip_by_norm_cuda(dlf_tensor *g_scale, dlf_tensor *nor
                            dlf_view_of<const float>(max_norm), P, chunks);
     dlf_scratch_done(g, part, bytes);
     return dlf_launched(error, "clip_by_norm");
+}
+
+/* ---- the guard of a step -------------------------------------------------------------------- */
+
+static __global__ void __launch_bounds__(DLF_BLOCK)
+    guard(dlf_view<float> lr_out, dlf_view<int32_t> first_bad, dlf_view<const float> lr,
+          dlf_view<const double> moments, const int32_t *clock, int64_t P)
+{
+    const int32_t now = *clock;
+    for (int64_t p = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x; p < P;
+         p += (int64_t)gridDim.x * DLF_BLOCK) {
+        int32_t since = *first_bad.member(p);
+        if (since < 0 && moments.member(p)[DLF_MOMENT_NONFINITE] > 0.0)
+            *first_bad.member(p) = since = now;
+        *lr_out.member(p) = since < 0 ? *lr.member(p) : 0.0f;
+    }
+}
+
+extern "C" dlf_status dlf_step_guard_cuda(dlf_tensor *lr_out, dlf_tensor *first_bad,
+                                          const dlf_tensor *lr, const dlf_tensor *moments,
+                                          const dlf_tensor *clock)
+{
+    const int64_t P = lr_out->shape[0];
+    return dlf_launched(DLF_LAUNCH(guard, dlf_grid_x(lr_out, P, DLF_BLOCK), DLF_BLOCK, 0,
+                                   dlf_stream_of(lr_out), dlf_view_of<float>(lr_out),
+                                   dlf_view_of<int32_t>(first_bad), dlf_view_of<const float>(lr),
+                                   dlf_view_of<const double>(moments), clock->data, P),
+                        "step_guard");
 }

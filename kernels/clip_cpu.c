@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * clip_cpu.c -- sums of squares of fixed chunks in double, then the chunks in order. Squares of
- * floats are exact in double, and their sums stay far inside its range. */
+ * floats are exact in double, and their sums stay far inside its range. The guard of a step. */
 #include <stdlib.h>
 
 #include "cpu.h"
@@ -41,5 +41,19 @@ dlf_status DLF_CPU(clip_by_norm)(dlf_tensor *g_scale, dlf_tensor *norm, const dl
         ((float *)g_scale->data)[p * g_scale->stride] = keep ? 1.0f : (float)(limit / length);
     }
     free(parts);
+    return DLF_OK;
+}
+
+dlf_status DLF_CPU(step_guard)(dlf_tensor *lr_out, dlf_tensor *first_bad, const dlf_tensor *lr,
+                               const dlf_tensor *moments, const dlf_tensor *clock)
+{
+    const int32_t now = *(const int32_t *)clock->data;
+    for (int64_t p = 0; p < lr_out->shape[0]; p++) {
+        const double *m = (const double *)moments->data + p * moments->stride;
+        int32_t *since = (int32_t *)first_bad->data + p * first_bad->stride;
+        if (*since < 0 && m[DLF_MOMENT_NONFINITE] > 0.0) *since = now;
+        const float rate = ((const float *)lr->data)[p * lr->stride];
+        ((float *)lr_out->data)[p * lr_out->stride] = *since < 0 ? rate : 0.0f;
+    }
     return DLF_OK;
 }

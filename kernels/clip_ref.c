@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * clip_ref.c -- norm and clipping factor by definition, in double.
+ * clip_ref.c -- norm and clipping factor by definition, in double, and the guard of a step.
  *
  * The sum of squares is scaled by the largest element, so that float64 gradients of any size have a
  * norm. max_norm = Inf switches clipping off: the factor is 1 whatever the norm. */
@@ -33,6 +33,20 @@ dlf_status dlf_clip_by_norm_ref(dlf_tensor *g_scale, dlf_tensor *norm, const dlf
             *scale = 1.0;
         else
             *scale = limit / length;
+    }
+    return DLF_OK;
+}
+
+dlf_status dlf_step_guard_ref(dlf_tensor *lr_out, dlf_tensor *first_bad, const dlf_tensor *lr,
+                              const dlf_tensor *moments, const dlf_tensor *clock)
+{
+    const int32_t now = *(const int32_t *)clock->data;
+    for (int64_t p = 0; p < lr_out->shape[0]; p++) {
+        const double *m = (const double *)moments->data + p * moments->stride;
+        int32_t *since = (int32_t *)first_bad->data + p * first_bad->stride;
+        if (*since < 0 && m[DLF_MOMENT_NONFINITE] > 0.0) *since = now;
+        const double rate = ((const double *)lr->data)[p * lr->stride];
+        ((double *)lr_out->data)[p * lr_out->stride] = *since < 0 ? rate : 0.0;
     }
     return DLF_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * test_clip.c -- gradient norm and clipping factor.
+ * test_clip.c -- gradient norm and clipping factor; the guard of a step.
  *
  * Tolerances. The square is summed in float64; what is left is the rounding of norm and factor to
- * float: 2^-24, doubled. */
+ * float: 2^-24, doubled. The guard copies or writes 0: exact. */
 #include "kernel_test.h"
 
 static const double rounding = 1.2e-7;
@@ -178,13 +178,127 @@ static void bits_do_not_depend_on_threads(void **state)
     free(g);
 }
 
+/* ---- the guard ------------------------------------------------------------------------------ */
+
+/* The learning rates and the first bad steps after one call at step `now`. lr may be lr_out. */
+static void guard(dlf_tensor *lr_out, dlf_tensor *first_bad, const dlf_tensor *lr,
+                  const double *nonfinite, int32_t now, double *rate, int32_t *since)
+{
+    const int64_t P = lr_out->shape[0];
+    dlf_device *dev = lr_out->device;
+    dlf_tensor moments, clock;
+    double *m = calloc((size_t)(P * DLF_MOMENTS), sizeof *m);
+    assert_non_null(m);
+    for (int64_t p = 0; p < P; p++) { /* all but the count is NaN: it alone decides */
+        for (int k = 0; k < DLF_MOMENTS; k++) m[p * DLF_MOMENTS + k] = NAN;
+        m[p * DLF_MOMENTS + DLF_MOMENT_NONFINITE] = nonfinite[p];
+    }
+    OK(dlf_tensor_new(&moments, dev, DLF_F64, P, DLF_MOMENTS));
+    OK(dlf_tensor_new(&clock, dev, DLF_I32, 1));
+    OK(dlf_tensor_upload_f64(&moments, m));
+    OK(dlf_tensor_upload_i32(&clock, &now));
+    OK(dlf_step_guard(lr_out, first_bad, lr, &moments, &clock));
+    OK(dlf_tensor_download_f64(rate, lr_out));
+    OK(dlf_tensor_download_i32(since, first_bad));
+    dlf_tensor_free(&moments), dlf_tensor_free(&clock);
+    free(m);
+}
+
+/* Five members over four steps: one is never bad, one always, one from step 1 on, one for step 0
+ * alone, and one has no rate to begin with. */
+static void guard_stops_a_member_for_good(void **state)
+{
+    (void)state;
+    enum { P = 5 };
+    const float lr[P] = {0.5f, 0.25f, -0.125f, INFINITY, 0.0f};
+    const double bad[4][P] = {{0, 1, 0, 64, 0}, {0, 2, 1, 0, 0}, {0, 3, 1, 0, 0}, {0, 4, 0, 0, 1}};
+    const int32_t from[P] = {-1, 0, 1, 0, 3};
+    dlf_device *devices[] = {kt_dev, kt_ref};
+    for (int d = 0; d < 2; d++) {
+        dlf_tensor rate = kt_tensor(devices[d], lr, P), out = kt_tensor(devices[d], NULL, P);
+        dlf_tensor first;
+        OK(dlf_tensor_new(&first, devices[d], DLF_I32, P));
+        OK(dlf_tensor_upload_i32(&first, (const int32_t[P]){-1, -1, -1, -1, -1}));
+        for (int32_t step = 0; step < 4; step++) {
+            double got[P];
+            int32_t since[P];
+            guard(&out, &first, &rate, bad[step], step, got, since);
+            for (int p = 0; p < P; p++) {
+                const bool stopped = from[p] >= 0 && from[p] <= step;
+                assert_int_equal(since[p], stopped ? from[p] : -1);
+                assert_true(got[p] == (stopped ? 0.0 : (double)lr[p]) &&
+                            !(stopped && signbit(got[p])));
+            }
+        }
+        dlf_tensor_free(&rate), dlf_tensor_free(&out), dlf_tensor_free(&first);
+    }
+}
+
+/* More members than a block has threads, strided, the rate in place; a NaN rate is a rate. */
+static void guard_of_many_members_in_place(void **state)
+{
+    (void)state;
+    enum { P = 700, PITCH = 3 };
+    float lr[P * PITCH];
+    double bad[P], got[P];
+    int32_t since[P], before[P * PITCH];
+    for (int i = 0; i < P * PITCH; i++) lr[i] = (float)i, before[i] = i % 5 == 0 ? 2 : -1 - i;
+    lr[PITCH] = NAN;
+    for (int p = 0; p < P; p++) bad[p] = p % 3 == 0;
+    const int64_t own[] = {P};
+    dlf_tensor rates = kt_tensor(kt_dev, lr, P, PITCH), firsts;
+    OK(dlf_tensor_new(&firsts, kt_dev, DLF_I32, P, PITCH));
+    OK(dlf_tensor_upload_i32(&firsts, before));
+    dlf_tensor rate = dlf_tensor_window(&rates, 1, 1, own);
+    dlf_tensor first = dlf_tensor_window(&firsts, 2, 1, own);
+    guard(&rate, &first, &rate, bad, 9, got, since);
+    for (int p = 0; p < P; p++) {
+        const int32_t was = before[p * PITCH + 2];
+        assert_int_equal(since[p], was < 0 && bad[p] > 0 ? 9 : was);
+        assert_true(got[p] == (since[p] < 0 ? (double)lr[p * PITCH + 1] : 0.0));
+    }
+    OK(dlf_tensor_upload_f64(&rate, (double[P]){NAN, INFINITY, -INFINITY, 1e-45}));
+    OK(dlf_tensor_upload_i32(&first, (int32_t[P]){-1, -7, INT32_MIN, -1, 0}));
+    for (int p = 0; p < P; p++) bad[p] = 0.0;
+    guard(&rate, &first, &rate, bad, 10, got, since);
+    assert_true(isnan(got[0]) && got[1] == INFINITY && got[2] == -INFINITY && got[3] > 0.0);
+    assert_true(got[4] == 0.0 && since[2] == INT32_MIN);
+    dlf_tensor_free(&rates), dlf_tensor_free(&firsts);
+}
+
+static void guard_refuses_wrong_operands(void **state)
+{
+    (void)state;
+    dlf_tensor lr = kt_tensor(kt_dev, NULL, 2), out = kt_tensor(kt_dev, NULL, 2);
+    dlf_tensor first, clock, moments, short_, one = dlf_tensor_slice(&lr, 0, 1);
+    OK(dlf_tensor_new(&first, kt_dev, DLF_I32, 2));
+    OK(dlf_tensor_new(&clock, kt_dev, DLF_I32, 1));
+    OK(dlf_tensor_new(&moments, kt_dev, DLF_F64, 2, DLF_MOMENTS));
+    OK(dlf_tensor_new(&short_, kt_dev, DLF_F64, 2, DLF_MOMENTS - 1));
+    assert_int_equal(dlf_step_guard(&out, &first, &one, &moments, &clock), DLF_ERR_SHAPE);
+    assert_int_equal(dlf_step_guard(&out, &first, &lr, &short_, &clock), DLF_ERR_SHAPE);
+    assert_int_equal(dlf_step_guard(&out, &first, &lr, &moments, &first), DLF_ERR_SHAPE);
+    assert_int_equal(dlf_step_guard(&out, &clock, &lr, &moments, &clock), DLF_ERR_SHAPE);
+    assert_int_equal(dlf_step_guard(&out, &lr, &lr, &moments, &clock), DLF_ERR_SHAPE);
+    if (kt_dev->real == DLF_F32)
+        assert_int_equal(dlf_step_guard(&out, &first, &lr, &lr, &clock), DLF_ERR_SHAPE);
+    dlf_tensor_free(&lr), dlf_tensor_free(&out), dlf_tensor_free(&first), dlf_tensor_free(&clock);
+    dlf_tensor_free(&moments), dlf_tensor_free(&short_);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_cases_by_hand),           cmocka_unit_test(matches_reference),
-        cmocka_unit_test(clipped_gradient_has_the_norm), cmocka_unit_test(extremes),
-        cmocka_unit_test(every_element_counts),          cmocka_unit_test(strided_misaligned_views),
+        cmocka_unit_test(small_cases_by_hand),
+        cmocka_unit_test(matches_reference),
+        cmocka_unit_test(clipped_gradient_has_the_norm),
+        cmocka_unit_test(extremes),
+        cmocka_unit_test(every_element_counts),
+        cmocka_unit_test(strided_misaligned_views),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(guard_stops_a_member_for_good),
+        cmocka_unit_test(guard_of_many_members_in_place),
+        cmocka_unit_test(guard_refuses_wrong_operands),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

@@ -102,6 +102,9 @@ static void optimisers(void **state)
     dlf_tensor *w = REAL(2, 700), *m = REAL(2, 700), *v = REAL(2, 700), *g = REAL(2, 700);
     dlf_tensor *lr = REAL(2), *scale = REAL(2), *norm = REAL(2), *limit = REAL(2);
     OK(dlf_clip_by_norm(scale, norm, g, limit));
+    dlf_tensor *moments = F64(2, DLF_MOMENTS);
+    OK(dlf_moments(moments, g));
+    OK(dlf_step_guard(norm, INT(1, 2), lr, moments, INT(1, 1)));
     OK(dlf_sgd_step(w, v, g, lr, scale, (dlf_sgd_args){0.9, 0.01}));
     OK(dlf_adam_step(w, m, v, g, lr, scale, (dlf_adam_args){0.9, 0.999, 1e-8, 0.01, true, 3}));
 }

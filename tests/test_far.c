@@ -100,6 +100,13 @@ static void sgd(dlf_tensor *t)
     OK(dlf_clip_by_norm(&t[4], &t[5], &t[2], &t[3]));
     OK(dlf_sgd_step(&t[0], &t[1], &t[2], &t[3], &t[4], (dlf_sgd_args){0.9, 0.01}));
 }
+static void guard(dlf_tensor *t)
+{
+    dlf_tensor clock = dlf_tensor_slice(&t[4], 0, 1), second = dlf_tensor_slice(&t[3], 1, 1);
+    OK(dlf_tensor_upload_i32(&t[1], (const int32_t[]){-1, -1}));
+    OK(dlf_tensor_zero(&second)); /* the first member is bad, the second is not */
+    OK(dlf_step_guard(&t[0], &t[1], &t[2], &t[3], &clock));
+}
 static void adam(dlf_tensor *t)
 {
     OK(dlf_adam_step(&t[0], &t[1], &t[2], &t[3], &t[4], NULL,
@@ -177,6 +184,7 @@ static const far_case cases[] = {
     {"softmax_xent", softmax, {R2(3), R2(3), R2(3, 5), I2(3), R2(3, 5)}},
     {"loss", loss, {R2(3), R2(3, 5), R2(3, 5), R2(3, 5)}},
     {"sgd, clip", sgd, {R2(40), R2(40), R2(40), P2, P2, P2}},
+    {"step_guard", guard, {P2, {DLF_I32, 1, {2}}, P2, D2(DLF_MOMENTS), {DLF_I32, 1, {2}}}},
     {"adam", adam, {R2(40), R2(40), R2(40), R2(40), P2}},
     {"random, dropout", draws, {R2(40), R2(40), R2(40), P2}},
     {"embedding", embedding, {R2(6, 4), R2(5, 4), I2(6)}},

@@ -177,6 +177,20 @@ dlf_status dlf_clip_by_norm(dlf_tensor *g_scale, dlf_tensor *norm, const dlf_ten
     DLF_RUN(clip_by_norm, g_scale->device, g_scale, norm, g, max_norm);
 }
 
+dlf_status dlf_step_guard(dlf_tensor *lr_out, dlf_tensor *first_bad, const dlf_tensor *lr,
+                          const dlf_tensor *moments, const dlf_tensor *clock)
+{
+    DLF_CALL("step_guard", DLF_OUT_MAY_BE(lr_out, lr),
+             {"first_bad", first_bad, DLF_INT, true, NULL}, DLF_IN(lr),
+             {"moments", moments, DLF_REAL64, false, NULL}, DLF_IN_INT(clock));
+    DLF_TRY(dlf_call_axes(&call, "lr_out", lr_out, 1));
+    DLF_TRY(dlf_call_shape(&call, "first_bad", first_bad, 1, lr_out->shape));
+    DLF_TRY(dlf_call_shape(&call, "lr", lr, 1, lr_out->shape));
+    DLF_TRY(dlf_call_shape_is(&call, "moments", moments, lr_out->shape[0], DLF_MOMENTS));
+    DLF_TRY(dlf_call_shape_is(&call, "clock", clock, 1));
+    DLF_RUN(step_guard, lr_out->device, lr_out, first_bad, lr, moments, clock);
+}
+
 dlf_status dlf_gather_rows(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *index)
 {
     DLF_CALL("gather_rows", {"y", y, DLF_REAL_OR_INT, true, NULL},
