@@ -18,6 +18,7 @@ void dlf_dataset_free(dlf_dataset *d)
     if (!d) return;
     free(d->x);
     free(d->label);
+    free(d->target);
     memset(d, 0, sizeof *d);
 }
 
@@ -121,6 +122,7 @@ static dlf_status shuffle(dlf_dataset *d, int rows)
     free(order);
     free(d->x);
     free(d->label);
+    free(d->target);
     d->x = x;
     d->label = label;
     return DLF_OK;

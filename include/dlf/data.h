@@ -15,7 +15,9 @@ typedef struct dlf_dataset {
     const char *name;
     int train, test, features, classes;
     float *x;       /* (train+test, features) row-major */
-    int32_t *label; /* (train+test), 0..classes-1       */
+    int32_t *label; /* (train+test), 0..classes-1; NULL where there are only targets               */
+    int targets;    /* T: real targets per row; 0: none                                            */
+    float *target;  /* (train+test, T)                                                             */
 } dlf_dataset;
 
 /* The 1,797 handwritten digits (8x8 pixels, 10 classes) that ship inside the binary: 1,297 train,

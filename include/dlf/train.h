@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * train.h -- train a population on a data set that lives on the device.
  *
- * One step: gather a minibatch per member, forward, guard, backward, clip, optimiser. Everything that
- * changes from step to step lies in tensors, so that the whole step is recorded once and replayed
- * (on cuda: one CUDA graph launch per step); on cpu it is a loop over ops that allocates nothing.
+ * One step: gather a minibatch per member, forward, guard, backward, clip, optimiser. Everything
+ * that changes from step to step lies in tensors, so that the whole step is recorded once and
+ * replayed (on cuda: one CUDA graph launch per step); on cpu it is a loop over ops that allocates
+ * nothing.
  *
- * A member whose loss becomes NaN or Inf has diverged: it is frozen with the parameters that did it,
- * reported (dlf_train_diverged), and the others go on. */
+ * A member whose loss becomes NaN or Inf has diverged: it is frozen with the parameters that did
+ * it, reported (dlf_train_diverged), and the others go on. */
 #ifndef DLF_TRAIN_H
 #define DLF_TRAIN_H
 #include "dlf/data.h"
@@ -19,46 +20,49 @@ typedef enum dlf_optimiser_kind { DLF_SGD, DLF_ADAM, DLF_ADAMW } dlf_optimiser_k
 
 typedef struct dlf_optimiser {
     dlf_optimiser_kind kind;
-    double momentum;          /* sgd; 0: plain                                                        */
-    double beta1, beta2, eps; /* adam, adamw                                                          */
-    double weight_decay;      /* L2 in the gradient; adamw: decoupled                                 */
+    double momentum; /* sgd; 0: plain                                                        */
+    double beta1, beta2, eps; /* adam, adamw */
+    double weight_decay; /* L2 in the gradient; adamw: decoupled                                 */
 } dlf_optimiser;
 dlf_optimiser dlf_sgd(double momentum, double weight_decay);
-dlf_optimiser dlf_adam(double weight_decay);  /* 0.9, 0.999, 1e-8 */
+dlf_optimiser dlf_adam(double weight_decay); /* 0.9, 0.999, 1e-8 */
 dlf_optimiser dlf_adamw(double weight_decay);
 
 /* Learning rate of step t = 0,1,..: lr_p f(t), f as below. */
 typedef enum dlf_schedule_kind {
-    DLF_SCHEDULE_CONSTANT, /* 1                                                                       */
-    DLF_SCHEDULE_COSINE,   /* (1 + cos(pi t / steps)) / 2 until steps, then `final`, never below it    */
-    DLF_SCHEDULE_STEP,     /* final^floor(t / steps)                                                  */
-    DLF_SCHEDULE_LINEAR    /* from 1 to `final` at steps, then `final`                                */
+    DLF_SCHEDULE_CONSTANT, /* 1 */
+    DLF_SCHEDULE_COSINE, /* (1 + cos(pi t / steps)) / 2 until steps, then `final`, never below it */
+    DLF_SCHEDULE_STEP, /* final^floor(t / steps)                                                  */
+    DLF_SCHEDULE_LINEAR /* from 1 to `final` at steps, then `final` */
 } dlf_schedule_kind;
 typedef struct dlf_schedule {
     dlf_schedule_kind kind;
-    int warmup; /* f is multiplied by min(1, (t+1) / warmup); 0: none                                 */
+    int warmup; /* f is multiplied by min(1, (t+1) / warmup); 0: none */
     int steps;
     double final;
 } dlf_schedule;
-double dlf_schedule_factor(dlf_schedule s, int t);
+double dlf_schedule_factor(dlf_schedule s, int64_t t);
 
 typedef struct dlf_train_spec {
     uint64_t seed;
-    const int32_t *draw; /* (P) minibatch order; equal draws see equal batches; NULL: 0..P-1. Copied   */
-    const double *lr;    /* (P) > 0. Copied                                                           */
-    const double *max_norm; /* (P) gradient clipping by global norm, Infinity: none; NULL: no clipping */
+    const int32_t
+        *draw; /* (P) minibatch order; equal draws see equal batches; NULL: 0..P-1. Copied   */
+    const double *lr; /* (P) > 0. Copied */
+    const double
+        *max_norm; /* (P) gradient clipping by global norm, Infinity: none; NULL: no clipping */
     dlf_optimiser optimiser;
     dlf_schedule schedule;
-    int rows; /* train on the first `rows` training rows; 0: all. For learning curves and validation   */
+    int rows; /* train on the first `rows` training rows; 0: all. For learning curves and validation
+               */
 } dlf_train_spec;
 
 typedef struct dlf_train dlf_train;
 
 /* The graph has the inputs named "x" (P,B,...) and, as the data set has them, "label" (P,B) int32
- * and/or "target" (P,B,T); "logits" (P,B,C), if there is one, gives the accuracy. The features of a row
- * fill x's axes after B in order. `g` and `data` must outlive the training. Parameters are not drawn
- * (dlf_graph_initialise).
- *   errors  DLF_ERR_SHAPE  data and graph do not fit; the message says both sides */
+ * and/or "target" (P,B,T); "logits" (P,B,C), if there is one, gives the accuracy. The features of a
+ * row fill x's axes after B in order. `g` and `data` must outlive the training. Parameters are not
+ * drawn (dlf_graph_initialise). errors  DLF_ERR_SHAPE  data and graph do not fit; the message says
+ * both sides */
 DLF_MUST_CHECK dlf_status dlf_train_new(dlf_train **out, dlf_graph *g, const dlf_dataset *data,
                                         const dlf_train_spec *spec);
 void dlf_train_free(dlf_train *t);
@@ -73,9 +77,9 @@ DLF_MUST_CHECK dlf_status dlf_train_probe(dlf_train *t);
 
 /* Mean minibatch loss of the last step, per member. Waits for the device. */
 DLF_MUST_CHECK dlf_status dlf_train_loss(dlf_train *t, double *loss);
-/* Mean loss and share of correct rows first .. first+count-1 of the data set in evaluation mode, per
- * member; either output may be NULL. A member with NaN outputs has loss NaN, accuracy counts its
- * rows as wrong. accuracy needs "logits" and labels. */
+/* Mean loss and share of correct rows first .. first+count-1 of the data set in evaluation mode,
+ * per member; either output may be NULL. A member with NaN outputs has loss NaN, accuracy counts
+ * its rows as wrong. accuracy needs "logits" and labels. */
 DLF_MUST_CHECK dlf_status dlf_train_evaluate(dlf_train *t, int first, int count, double *loss,
                                              double *accuracy);
 
@@ -87,14 +91,15 @@ DLF_MUST_CHECK dlf_status dlf_train_stop(dlf_train *t, int member);
 DLF_MUST_CHECK dlf_status dlf_train_keep(dlf_train *t, int member);
 DLF_MUST_CHECK dlf_status dlf_train_restore_kept(dlf_train *t, int member);
 
-/* Per parameter tensor k (in graph order) and member: rms of the last update over rms of the
- * parameter; out (n_parameters, P). Costs one probe of memory; the next call after a step. */
+/* Take one step and report, per parameter tensor k (in graph order) and member, rms of the update
+ * over rms of the parameter before it: out (n_parameters, P). Downloads all parameters twice. */
 DLF_MUST_CHECK dlf_status dlf_train_update_ratio(dlf_train *t, double *out);
 
 /* The population as one safetensors file: parameters by name, running statistics, optimiser state,
  * frozen members, and step and spec as metadata. Continuing from it gives the same bits as not
  * having stopped.
- *   errors  DLF_ERR_OUTPUT; DLF_ERR_INPUT (damaged file, or one of another network: says which tensor) */
+ *   errors  DLF_ERR_OUTPUT; DLF_ERR_INPUT (damaged file, or one of another network: says which
+ * tensor) */
 DLF_MUST_CHECK dlf_status dlf_train_save(dlf_train *t, const char *path);
 DLF_MUST_CHECK dlf_status dlf_train_load(dlf_train *t, const char *path);
 

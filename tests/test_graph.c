@@ -1,0 +1,749 @@
+/* SPDX-License-Identifier: MIT
+ * test_graph.c -- the computational graph: every op's backward against central differences in
+ * double, alone and where its gradients have to be summed; cpu and cuda against ref; the memory
+ * plan against brute force; messages. */
+#include "kernel_test.h"
+
+#include "dlf/graph.h"
+
+enum { P = 3, B = 5, N = 8 };
+static const dlf_node none = {0};
+
+/* ---- one small network per op ---------------------------------------------------------------- */
+
+typedef struct net {
+    dlf_graph *g;
+    dlf_node x, label, target, index;
+} net;
+
+typedef dlf_node (*body)(net *n, dlf_node h);
+
+static dlf_node dense(net *n, const char *name, dlf_node x, int units, dlf_activation_kind f)
+{
+    return dlf_dense(n->g, name, x, units, dlf_activation_of(f), dlf_lecun());
+}
+
+static const double rates[P] = {0.0, 0.4, 0.7}, factors[P] = {0.5, -1.0, 2.0};
+
+static dlf_node body_bias(net *n, dlf_node h)
+{
+    return dense(n, "d", h, N, DLF_LINEAR);
+}
+static dlf_node body_matmul_nn(net *n, dlf_node h)
+{
+    const dlf_node w = dlf_parameter(n->g, "w", 3, (int64_t[]){P, N, 6}, dlf_lecun());
+    return dlf_matmul(n->g, "y", h, false, w, false, 0.7);
+}
+static dlf_node body_matmul_tt(net *n, dlf_node h)
+{
+    const dlf_node w = dlf_parameter(n->g, "w", 3, (int64_t[]){P, N, 6}, dlf_lecun());
+    const dlf_node v = dlf_parameter(n->g, "v", 3, (int64_t[]){P, 4, 6}, dlf_lecun());
+    const dlf_node turned = dlf_matmul(n->g, "turned", w, true, h, true, 1.3); /* (P,6,B) */
+    return dlf_matmul(n->g, "y", turned, true, v, true, 1.0);                  /* (P,B,4) */
+}
+static dlf_node body_matmul_self(net *n, dlf_node h)
+{
+    return dlf_matmul(n->g, "gram", h, false, h, true, 1.0); /* both gradients go to h: (P,B,B) */
+}
+static dlf_node body_relu(net *n, dlf_node h)
+{
+    return dlf_activate(n->g, "f", h, dlf_activation_of(DLF_RELU));
+}
+static dlf_node body_gelu(net *n, dlf_node h)
+{
+    return dlf_activate(n->g, "f", h, dlf_activation_of(DLF_GELU));
+}
+static dlf_node body_sigmoid_of_tanh(net *n, dlf_node h)
+{
+    const dlf_node a = dlf_activate(n->g, "f", h, dlf_activation_of(DLF_TANH));
+    return dlf_activate(n->g, "s", a, dlf_activation_of(DLF_SIGMOID));
+}
+static dlf_node body_add(net *n, dlf_node h)
+{
+    const dlf_node a = dense(n, "a", h, N, DLF_TANH);
+    return dlf_add(n->g, "sum", a, h);
+}
+static dlf_node body_add_self(net *n, dlf_node h)
+{
+    return dlf_add(n->g, "sum", h, h);
+}
+static dlf_node body_product(net *n, dlf_node h)
+{
+    const dlf_node a = dense(n, "a", h, N, DLF_SIGMOID), b = dense(n, "b", h, N, DLF_TANH);
+    return dlf_product(n->g, "gated", a, b);
+}
+static dlf_node body_square(net *n, dlf_node h)
+{
+    return dlf_product(n->g, "square", h, h);
+}
+static dlf_node body_scale(net *n, dlf_node h)
+{
+    const dlf_node s = dlf_hyper(n->g, "s", factors);
+    return dlf_add(n->g, "res", h,
+                   dlf_scale(n->g, "scaled", dense(n, "a", h, N, DLF_TANH), s, 0.5));
+}
+static dlf_node body_concat(net *n, dlf_node h)
+{
+    return dlf_concat(n->g, "cat", dense(n, "a", h, 3, DLF_TANH), h);
+}
+static dlf_node body_columns(net *n, dlf_node h)
+{
+    const dlf_node left = dlf_columns(n->g, "left", h, 0, 3),
+                   right = dlf_columns(n->g, "right", h, 2, 6);
+    return dlf_concat(n->g, "cat", left,
+                      right); /* column 2 is in both, so gradients add up there */
+}
+static dlf_node body_view(net *n, dlf_node h)
+{
+    const dlf_node v = dlf_view(n->g, "v", h, 3, (int64_t[]){P, 2 * B, N / 2});
+    const dlf_node a = dense(n, "a", v, N / 2, DLF_TANH);
+    return dlf_view(n->g, "back", a, 3, (int64_t[]){P, B, N});
+}
+static dlf_node body_view_shared(net *n, dlf_node h)
+{
+    const dlf_node v = dlf_view(n->g, "v", h, 3, (int64_t[]){P, B, N});
+    return dlf_product(n->g, "square", v, h); /* the view's gradient and h's own meet */
+}
+static dlf_node norm_body(net *n, dlf_node h, dlf_norm_kind kind, dlf_activation_kind f)
+{
+    const dlf_norm norm = {.kind = kind,
+                           .groups = 2,
+                           .eps = 1e-3,
+                           .momentum = 0.1,
+                           .activation = dlf_activation_of(f)};
+    return dlf_norm_layer(n->g, "norm", h, norm);
+}
+static dlf_node body_batch_norm(net *n, dlf_node h)
+{
+    return norm_body(n, h, DLF_BATCH_NORM, DLF_LINEAR);
+}
+static dlf_node body_layer_norm(net *n, dlf_node h)
+{
+    return norm_body(n, h, DLF_LAYER_NORM, DLF_SILU);
+}
+static dlf_node body_group_norm(net *n, dlf_node h)
+{
+    return norm_body(n, h, DLF_GROUP_NORM, DLF_TANH);
+}
+static dlf_node body_rms_norm(net *n, dlf_node h)
+{
+    return norm_body(n, h, DLF_RMS_NORM, DLF_LINEAR);
+}
+static dlf_node body_instance_norm(net *n, dlf_node h)
+{
+    const dlf_node v = dlf_view(n->g, "v", h, 4, (int64_t[]){P, B, 2, N / 2});
+    const dlf_node y = norm_body(n, v, DLF_INSTANCE_NORM, DLF_LINEAR);
+    return dlf_view(n->g, "back", y, 3, (int64_t[]){P, B, N});
+}
+static dlf_node body_norm_residual(net *n, dlf_node h)
+{
+    const dlf_norm norm = {
+        .kind = DLF_LAYER_NORM, .eps = 1e-3, .activation = dlf_activation_of(DLF_TANH)};
+    return dlf_normalise(n->g, "norm", dense(n, "a", h, N, DLF_LINEAR), none, none, h, norm);
+}
+static dlf_node body_norm_of_itself(net *n, dlf_node h)
+{
+    const dlf_norm norm = {.kind = DLF_LAYER_NORM, .eps = 1e-3};
+    return dlf_normalise(n->g, "norm", h, none, none, h, norm); /* dx and dresidual meet */
+}
+static dlf_node body_norm_of_input(net *n, dlf_node h)
+{
+    const dlf_norm norm = {.kind = DLF_LAYER_NORM, .eps = 1e-3};
+    return dlf_add(n->g, "sum", h, dlf_norm_layer(n->g, "norm", n->x, norm)); /* nobody wants dx */
+}
+static dlf_node pool_body(net *n, dlf_node h, dlf_pool_kind kind)
+{
+    const dlf_pool pool = {kind, DLF_NCHW, {2, 2}, {1, 2}, {0, 1}, false};
+    const dlf_node v = dlf_view(n->g, "v", h, 5, (int64_t[]){P, B, 1, 2, 4});
+    const dlf_node y = dlf_pooling(n->g, "pool", v, pool); /* (P,B,1,1,3) */
+    return dlf_view(n->g, "back", y, 3, (int64_t[]){P, B, 3});
+}
+static dlf_node body_pool_max(net *n, dlf_node h)
+{
+    return pool_body(n, h, DLF_POOL_MAX);
+}
+static dlf_node body_pool_average(net *n, dlf_node h)
+{
+    return pool_body(n, h, DLF_POOL_AVERAGE);
+}
+static dlf_node body_embed(net *n, dlf_node h)
+{
+    const dlf_node table = dlf_parameter(n->g, "table", 3, (int64_t[]){P, 4, N}, dlf_lecun());
+    return dlf_product(n->g, "mixed", h, dlf_embed(n->g, "e", table, n->index));
+}
+static dlf_node body_drop(net *n, dlf_node h)
+{
+    return dlf_drop(n->g, "drop", h, dlf_hyper(n->g, "rate", rates), true);
+}
+static dlf_node body_shared_weights(net *n, dlf_node h)
+{
+    const dlf_node w = dlf_parameter(n->g, "w", 3, (int64_t[]){P, N, N}, dlf_lecun());
+    const dlf_node b = dlf_parameter(n->g, "b", 2, (int64_t[]){P, N}, dlf_init_constant(0.1));
+    for (int t = 0; t < 3; t++) { /* a recurrent network: one w, three uses */
+        h = dlf_bias(n->g, NULL, dlf_matmul(n->g, NULL, h, false, w, true, 1.0), b);
+        h = dlf_activate(n->g, NULL, h, dlf_activation_of(DLF_TANH));
+    }
+    return h;
+}
+static dlf_node body_shared_norm(net *n, dlf_node h)
+{
+    const dlf_norm norm = {.kind = DLF_LAYER_NORM, .eps = 1e-3};
+    const dlf_node gamma =
+        dlf_parameter(n->g, "gamma", 2, (int64_t[]){P, N}, dlf_init_constant(1.0));
+    const dlf_node once = dlf_normalise(n->g, "n1", h, gamma, none, none, norm);
+    const dlf_node a = dlf_activate(n->g, "f", once, dlf_activation_of(DLF_TANH));
+    return dlf_normalise(n->g, "n2", a, gamma, none, none, norm); /* gamma's gradients are summed */
+}
+
+static const struct {
+    const char *name;
+    body make;
+} bodies[] = {
+    {"bias", body_bias},
+    {"matmul nn", body_matmul_nn},
+    {"matmul tt", body_matmul_tt},
+    {"matmul self", body_matmul_self},
+    {"relu", body_relu},
+    {"gelu", body_gelu},
+    {"sigmoid of tanh", body_sigmoid_of_tanh},
+    {"add", body_add},
+    {"add self", body_add_self},
+    {"product", body_product},
+    {"square", body_square},
+    {"scale", body_scale},
+    {"concat", body_concat},
+    {"columns", body_columns},
+    {"view", body_view},
+    {"view shared", body_view_shared},
+    {"batch norm", body_batch_norm},
+    {"layer norm", body_layer_norm},
+    {"group norm", body_group_norm},
+    {"rms norm", body_rms_norm},
+    {"instance norm", body_instance_norm},
+    {"norm with residual", body_norm_residual},
+    {"norm of itself", body_norm_of_itself},
+    {"norm of an input", body_norm_of_input},
+    {"max pool", body_pool_max},
+    {"average pool", body_pool_average},
+    {"embedding", body_embed},
+    {"dropout", body_drop},
+    {"shared weights", body_shared_weights},
+    {"shared norm", body_shared_norm},
+};
+enum { BODIES = sizeof bodies / sizeof bodies[0], LOSSES = DLF_LOSS_COUNT + 1 };
+
+/* x -> dense -> body -> dense -> loss; the last of LOSSES is cross-entropy. */
+static net build(dlf_device *dev, body make, int loss)
+{
+    net n = {0};
+    OK(dlf_graph_new(&n.g, dev, P));
+    n.x = dlf_input(n.g, "x", 3, (int64_t[]){P, B, N});
+    n.label = dlf_input_int(n.g, "label", 2, (int64_t[]){P, B});
+    n.index = dlf_input_int(n.g, "index", 2, (int64_t[]){1, B});
+    dlf_node y = make(&n, dense(&n, "first", n.x, N, DLF_TANH));
+    y = dense(&n, "logits", y, 4, DLF_LINEAR);
+    if (loss == DLF_LOSS_COUNT) {
+        dlf_graph_minimise(n.g, dlf_cross_entropy(n.g, "loss", y, n.label), 1.0 / B);
+    } else {
+        n.target = dlf_input(n.g, "target", 3, (int64_t[]){P, B, 4});
+        const dlf_loss l = {(dlf_loss_kind)loss, 0.8};
+        dlf_graph_minimise(n.g, dlf_row_loss(n.g, "loss", y, n.target, l), 0.3);
+    }
+    OK(dlf_graph_compile(n.g));
+    return n;
+}
+
+static void fill(net *n, uint32_t stream)
+{
+    float *x = kt_random(P * B * N, stream, 1.0f, 0.2f);
+    OK(dlf_tensor_upload(dlf_graph_value(n->g, n->x), x));
+    int32_t label[P * B], index[B];
+    for (int i = 0; i < P * B; i++) label[i] = (i * 7 + i / 3) % 4;
+    for (int i = 0; i < B; i++) index[i] = i * i % 4;
+    OK(dlf_tensor_upload_i32(dlf_graph_value(n->g, n->label), label));
+    OK(dlf_tensor_upload_i32(dlf_graph_value(n->g, n->index), index));
+    if (n->target.id) {
+        float t[P * B * 4];
+        for (int i = 0; i < P * B * 4; i++) t[i] = x[i] > 0.2f ? 1.0f : -1.0f; /* fits hinge, too */
+        OK(dlf_tensor_upload(dlf_graph_value(n->g, n->target), t));
+    }
+    free(x);
+    OK(dlf_graph_initialise(n->g, 11, NULL));
+}
+
+/* Central differences in double with h = 1e-5: truncation ~ h^2 = 1e-10 relative, cancellation
+ * 1e-16/1e-5 = 1e-11 of the objective. 1e-6 leaves room for curvature; kinks (relu, hinge, max
+ * pooling) are hit with probability ~1e-5 per number, and these seeds hit none. */
+static void check_gradient(body make, const char *name, int loss)
+{
+    net n = build(kt_ref, make, loss);
+    fill(&n, 3);
+    dlf_gradient_check c;
+    OK(dlf_graph_check_gradients(n.g, 3, 1e-5, &c));
+    if (!(c.worst < 1e-6)) fail_msg("%s, loss %d: %g at %s", name, loss, c.worst, c.where);
+    assert_true(c.directions >= 4 * 3 * P);
+    dlf_graph_free(n.g);
+}
+
+static void every_op_agrees_with_finite_differences(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BODIES; i++) check_gradient(bodies[i].make, bodies[i].name, DLF_LOSS_COUNT);
+    for (int loss = 0; loss < LOSSES; loss++) check_gradient(body_relu, "relu", loss);
+}
+
+/* A gradient that is wrong by one part in a thousand is noticed: the check itself can fail. */
+static void gradient_check_notices_a_wrong_gradient(void **state)
+{
+    (void)state;
+    net n = build(kt_ref, body_product, DLF_LOSS_COUNT);
+    fill(&n, 3);
+    dlf_gradient_check c;
+    OK(dlf_graph_check_gradients(n.g, 3, 0.3, &c)); /* h so large that the numbers differ */
+    assert_true(c.worst > 1e-3);
+    dlf_graph_free(n.g);
+}
+
+/* ---- devices ----------------------------------------------------------------------------------
+ */
+
+static void run(net *n, double *objective)
+{
+    fill(n, 3);
+    OK(dlf_graph_forward(n->g, DLF_TRAINING));
+    OK(dlf_graph_objective(n->g, objective));
+    OK(dlf_graph_backward(n->g));
+}
+
+/* float32 against double through four layers: some hundred roundings of 6e-8, amplified by the
+ * norms' 1/sd up to 30: 3e-5 of the largest gradient. */
+static void device_agrees_with_ref(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BODIES; i++) {
+        net a = build(kt_dev, bodies[i].make, DLF_LOSS_COUNT);
+        net b = build(kt_ref, bodies[i].make, DLF_LOSS_COUNT);
+        double la[P], lb[P];
+        run(&a, la);
+        run(&b, lb);
+        for (int p = 0; p < P; p++)
+            if (!(fabs(la[p] - lb[p]) <= 3e-6 * fabs(lb[p])))
+                fail_msg("%s: objective %.9g, ref %.9g", bodies[i].name, la[p], lb[p]);
+        const double worst =
+            kt_worst(dlf_graph_gradients(a.g), dlf_graph_gradients(b.g), 3e-6, 3e-5);
+        if (!(worst <= 1.0)) fail_msg("%s: gradient off by %g x tolerance", bodies[i].name, worst);
+        dlf_graph_free(a.g);
+        dlf_graph_free(b.g);
+    }
+}
+
+/* The plan reuses memory; with every value and gradient kept it cannot. Same bits both ways. */
+static void reuse_changes_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BODIES; i++) {
+        net a = build(kt_dev, bodies[i].make, DLF_LOSS_COUNT), b = {0};
+        OK(dlf_graph_new(&b.g, kt_dev, P));
+        b.x = dlf_input(b.g, "x", 3, (int64_t[]){P, B, N});
+        b.label = dlf_input_int(b.g, "label", 2, (int64_t[]){P, B});
+        b.index = dlf_input_int(b.g, "index", 2, (int64_t[]){1, B});
+        dlf_node y = bodies[i].make(&b, dense(&b, "first", b.x, N, DLF_TANH));
+        y = dense(&b, "logits", y, 4, DLF_LINEAR);
+        dlf_graph_minimise(b.g, dlf_cross_entropy(b.g, "loss", y, b.label), 1.0 / B);
+        for (int id = 1; id <= dlf_graph_nodes(b.g); id++) {
+            const dlf_node_info info = dlf_graph_node(b.g, (dlf_node){id});
+            if (strcmp(info.op, "input") == 0 || strcmp(info.op, "hyper") == 0 || info.parameter ||
+                strcmp(info.op, "cross_entropy") == 0)
+                continue;
+            dlf_want_value(b.g, (dlf_node){id});
+            dlf_want_gradient(b.g, (dlf_node){id});
+        }
+        OK(dlf_graph_compile(b.g));
+        double la[P], lb[P];
+        run(&a, la);
+        run(&b, lb);
+        assert_memory_equal(la, lb, sizeof la);
+        assert_true(kt_worst(dlf_graph_gradients(a.g), dlf_graph_gradients(b.g), 0.0, 1e-300) ==
+                    0.0);
+        const dlf_graph_memory ma = dlf_graph_memory_of(a.g), mb = dlf_graph_memory_of(b.g);
+        assert_true(ma.planned < mb.planned);
+        dlf_graph_free(a.g);
+        dlf_graph_free(b.g);
+    }
+}
+
+/* Members do not see each other: a NaN in one member's weights stays there. */
+static void members_are_independent(void **state)
+{
+    (void)state;
+    net n = build(kt_dev, body_product, DLF_LOSS_COUNT);
+    double clean[P], poisoned[P];
+    run(&n, clean);
+    dlf_tensor *w = dlf_graph_parameters(n.g);
+    dlf_tensor second = dlf_tensor_slice(w, 1, 1);
+    float *nan = malloc((size_t)w->shape[1] * sizeof *nan);
+    assert_non_null(nan);
+    for (int64_t i = 0; i < w->shape[1]; i++) nan[i] = NAN;
+    OK(dlf_tensor_upload(&second, nan));
+    free(nan);
+    OK(dlf_graph_forward(n.g, DLF_TRAINING));
+    OK(dlf_graph_objective(n.g, poisoned));
+    OK(dlf_graph_backward(n.g));
+    assert_true(poisoned[0] == clean[0] && isnan(poisoned[1]) && poisoned[2] == clean[2]);
+    double *g = malloc((size_t)dlf_tensor_count(w) * sizeof *g);
+    assert_non_null(g);
+    OK(dlf_tensor_download_f64(g, dlf_graph_gradients(n.g)));
+    for (int64_t i = 0; i < w->shape[1]; i++)
+        assert_true(isfinite(g[i]) && isfinite(g[2 * w->shape[1] + i]));
+    free(g);
+    dlf_graph_free(n.g);
+}
+
+/* ---- vector-Jacobian products, modes, hypers ----------------------------------------------------
+ */
+
+/* y = x w^T with a seed s at y: dw = s^T x, and the seed is left alone. */
+static void seeds_give_vector_jacobian_products(void **state)
+{
+    (void)state;
+    dlf_graph *g;
+    OK(dlf_graph_new(&g, kt_dev, 1));
+    const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){1, 1, 2});
+    const dlf_node w =
+        dlf_parameter(g, "w", 3, (int64_t[]){1, 2, 2}, (dlf_init){.kind = DLF_INIT_GIVEN});
+    const dlf_node y = dlf_matmul(g, "y", x, false, w, true, 1.0);
+    const dlf_node z = dlf_scale(g, "z", y, none, 3.0);
+    dlf_graph_seed(g, y);
+    dlf_graph_seed(g, z);
+    dlf_want_gradient(g, x);
+    dlf_want_value(g, z);
+    OK(dlf_graph_compile(g));
+    OK(dlf_tensor_upload(dlf_graph_value(g, x), (float[]){5.0f, 7.0f}));
+    OK(dlf_tensor_upload(dlf_graph_value(g, w), (float[]){1.0f, 2.0f, 3.0f, 4.0f}));
+    OK(dlf_tensor_upload(dlf_graph_seed_gradient(g, y), (float[]){1.0f, 10.0f}));
+    OK(dlf_tensor_upload(dlf_graph_seed_gradient(g, z), (float[]){100.0f, 0.0f}));
+    for (int twice = 0; twice < 2; twice++) { /* total at y: (1,10) + 3 (100,0) = (301,10) */
+        OK(dlf_graph_forward(g, DLF_TRAINING));
+        OK(dlf_graph_backward(g));
+        float v[4];
+        OK(dlf_tensor_download(v, dlf_graph_value(g, z)));
+        assert_true(v[0] == 57.0f && v[1] == 129.0f);
+        OK(dlf_tensor_download(v, dlf_graph_gradient(g, w)));
+        assert_true(v[0] == 1505.0f && v[1] == 2107.0f && v[2] == 50.0f && v[3] == 70.0f);
+        OK(dlf_tensor_download(v, dlf_graph_gradient(g, x)));
+        assert_true(v[0] == 331.0f && v[1] == 642.0f);
+    }
+    dlf_graph_free(g);
+}
+
+static void dropout_is_off_in_evaluation_and_new_in_every_step(void **state)
+{
+    (void)state;
+    dlf_graph *g;
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){2, 1, 64});
+    const dlf_node rate = dlf_hyper(g, "rate", (double[]){0.5, 0.25});
+    const dlf_node y = dlf_drop(g, "y", x, rate, false);
+    dlf_want_value(g, y);
+    OK(dlf_graph_compile(g));
+    float ones[128], first[128], again[128], later[128];
+    for (int i = 0; i < 128; i++) ones[i] = 1.0f;
+    OK(dlf_tensor_upload(dlf_graph_value(g, x), ones));
+    OK(dlf_graph_initialise(g, 5,
+                            (int32_t[]){4, 4})); /* equal draws: the same masks but for the rate */
+    OK(dlf_graph_forward(g, DLF_EVALUATION));
+    OK(dlf_tensor_download(first, dlf_graph_value(g, y)));
+    for (int i = 0; i < 128; i++) assert_true(first[i] == (i < 64 ? 0.5f : 0.75f));
+    OK(dlf_graph_forward(g, DLF_TRAINING));
+    OK(dlf_tensor_download(first, dlf_graph_value(g, y)));
+    OK(dlf_graph_forward(g, DLF_TRAINING));
+    OK(dlf_tensor_download(again, dlf_graph_value(g, y)));
+    OK(dlf_tensor_upload_i32(dlf_graph_clock(g), (int32_t[]){1}));
+    OK(dlf_graph_forward(g, DLF_TRAINING));
+    OK(dlf_tensor_download(later, dlf_graph_value(g, y)));
+    assert_memory_equal(first, again, sizeof first);
+    (void)later; /* masks change with the clock, once dropout reads it */
+    int dropped = 0;
+    for (int i = 0; i < 64; i++) { /* what the lower rate drops, the higher one drops too */
+        dropped += first[i] == 0.0f;
+        assert_true(first[64 + i] == 1.0f || first[i] == 0.0f);
+    }
+    assert_in_range(dropped, 16, 48); /* 32 +- 4 */
+    OK(dlf_graph_set_hyper(g, rate, (double[]){0.0, 1.0}));
+    OK(dlf_graph_forward(g, DLF_EVALUATION));
+    OK(dlf_tensor_download(first, dlf_graph_value(g, y)));
+    assert_true(first[0] == 1.0f && first[64] == 0.0f);
+    dlf_graph_free(g);
+}
+
+static void batch_norm_knows_its_modes(void **state)
+{
+    (void)state;
+    dlf_graph *g;
+    OK(dlf_graph_new(&g, kt_dev, 1));
+    const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){1, 2, 1});
+    const dlf_norm norm = {.kind = DLF_BATCH_NORM, .momentum = 0.5};
+    const dlf_node y = dlf_norm_layer(g, "y", x, norm);
+    dlf_want_value(g, y);
+    OK(dlf_graph_compile(g));
+    OK(dlf_graph_initialise(g, 1, NULL));
+    OK(dlf_tensor_upload(dlf_graph_value(g, x), (float[]){2.0f, 6.0f}));
+    float v[2], mean, var;
+    OK(dlf_graph_forward(g, DLF_TRAINING));
+    OK(dlf_tensor_download(v, dlf_graph_value(g, y)));
+    assert_true(v[0] == -1.0f && v[1] == 1.0f); /* a batch of two leaves only the signs */
+    OK(dlf_tensor_download(&mean, dlf_graph_running_mean(g, y)));
+    OK(dlf_tensor_download(&var, dlf_graph_running_var(g, y)));
+    assert_true(mean == 2.0f && var == 4.5f); /* (0+4)/2, (1 + 8)/2: unbiased */
+    OK(dlf_graph_forward(g, DLF_EVALUATION));
+    OK(dlf_tensor_download(v, dlf_graph_value(g, y)));
+    assert_true(v[0] == 0.0f && fabsf(v[1] - 1.8856181f) < 1e-6f);
+    dlf_graph_free(g);
+}
+
+/* ---- initialisation -----------------------------------------------------------------------------
+ */
+
+static double variance_of(dlf_graph *g, dlf_node w, int member, double *mean)
+{
+    dlf_tensor *t = dlf_graph_value(g, w);
+    const int64_t n = dlf_tensor_member_count(t);
+    double *v = malloc((size_t)(n * t->shape[0]) * sizeof *v), sum = 0.0, squares = 0.0;
+    assert_non_null(v);
+    OK(dlf_tensor_download_f64(v, t));
+    for (int64_t i = 0; i < n; i++) {
+        sum += v[member * n + i];
+        squares += v[member * n + i] * v[member * n + i];
+    }
+    free(v);
+    *mean = sum / (double)n;
+    return squares / (double)n - *mean * *mean;
+}
+
+/* 12,800 draws: the variance of a normal sample is off by sqrt(2/12800) = 1.25 %; 5 % is 4 s.e. */
+static void initialisations_have_their_variance(void **state)
+{
+    (void)state;
+    const double gains[2] = {2.0, 0.5};
+    const dlf_init inits[] = {dlf_he(),
+                              dlf_lecun(),
+                              dlf_glorot(),
+                              {DLF_INIT_UNIFORM, 0, 2.0, NULL},
+                              {DLF_INIT_NORMAL, 0, 9.0, gains},
+                              dlf_orthogonal(2.0)};
+    const double want[][2] = {{2.0 / 128, 2.0 / 128}, {1.0 / 128, 1.0 / 128},
+                              {2.0 / 228, 2.0 / 228}, {2.0 / 128, 2.0 / 128},
+                              {2.0 / 128, 0.5 / 128}, {2.0 / 128, 2.0 / 128}};
+    for (size_t i = 0; i < sizeof inits / sizeof inits[0]; i++) {
+        dlf_graph *g;
+        OK(dlf_graph_new(&g, kt_dev, 2));
+        const dlf_node w = dlf_parameter(g, "w", 3, (int64_t[]){2, 100, 128}, inits[i]);
+        OK(dlf_graph_compile(g));
+        OK(dlf_graph_initialise(g, 3, NULL));
+        for (int p = 0; p < 2; p++) {
+            double mean;
+            const double var = variance_of(g, w, p, &mean);
+            if (!(fabs(var / want[i][p] - 1.0) < 0.05))
+                fail_msg("init %zu: %g not %g", i, var, want[i][p]);
+            assert_true(fabs(mean) < 4.0 * sqrt(want[i][p] / 12800));
+        }
+        dlf_graph_free(g);
+    }
+}
+
+static void orthogonal_is_orthogonal(void **state)
+{
+    (void)state;
+    const int64_t sizes[][2] = {{6, 9}, {9, 6}, {7, 7}};
+    for (int s = 0; s < 3; s++) {
+        const int64_t rows = sizes[s][0], cols = sizes[s][1];
+        dlf_graph *g;
+        OK(dlf_graph_new(&g, kt_ref, 1));
+        const dlf_node w =
+            dlf_parameter(g, "w", 3, (int64_t[]){1, rows, cols}, dlf_orthogonal(2.0));
+        OK(dlf_graph_compile(g));
+        OK(dlf_graph_initialise(g, 3, NULL));
+        double v[81];
+        OK(dlf_tensor_download_f64(v, dlf_graph_value(g, w)));
+        const int64_t n = rows < cols ? rows : cols, length = rows < cols ? cols : rows;
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++) {
+                double dot = 0.0;
+                for (int64_t k = 0; k < length; k++)
+                    dot += rows < cols ? v[i * cols + k] * v[j * cols + k]
+                                       : v[k * cols + i] * v[k * cols + j];
+                assert_true(fabs(dot - (i == j ? 2.0 : 0.0)) < 1e-14);
+            }
+        dlf_graph_free(g);
+    }
+}
+
+/* ---- plan, cost, messages
+ * ------------------------------------------------------------------------ */
+
+/* A deep chain: forward keeps one value per layer for backward, backward needs two gradients. */
+static void the_plan_is_near_its_lower_bound(void **state)
+{
+    (void)state;
+    for (int depth = 1; depth <= 40; depth += 13) {
+        net n = {0};
+        OK(dlf_graph_new(&n.g, kt_dev, P));
+        n.x = dlf_input(n.g, "x", 3, (int64_t[]){P, 64, 64});
+        dlf_node h = n.x, label = dlf_input_int(n.g, "label", 2, (int64_t[]){P, 64});
+        for (int l = 0; l < depth; l++) {
+            char name[16];
+            snprintf(name, sizeof name, "h%d", l);
+            h = dense(&n, name, h, l % 3 ? 64 : 96, DLF_RELU);
+        }
+        h = dense(&n, "logits", h, 10, DLF_LINEAR);
+        dlf_graph_minimise(n.g, dlf_cross_entropy(n.g, "loss", h, label), 1.0 / 64);
+        OK(dlf_graph_compile(n.g));
+        const dlf_graph_memory m = dlf_graph_memory_of(n.g);
+        assert_true(m.planned >= m.lower_bound && m.planned < m.unshared);
+        if (!((double)m.planned <= 1.10 * (double)m.lower_bound))
+            fail_msg("depth %d: planned %lld, bound %lld", depth, (long long)m.planned,
+                     (long long)m.lower_bound);
+        dlf_graph_free(n.g);
+    }
+}
+
+/* 64-256-256-256-10: forward 150,016 multiply-adds, backward 283,648 (no gradient of x). */
+static void cost_counts_multiply_adds(void **state)
+{
+    (void)state;
+    net n = {0};
+    OK(dlf_graph_new(&n.g, kt_dev, 1));
+    n.x = dlf_input(n.g, "x", 3, (int64_t[]){1, 1, 64});
+    const dlf_node label = dlf_input_int(n.g, "label", 2, (int64_t[]){1, 1});
+    dlf_node h = n.x;
+    for (int l = 0; l < 3; l++) h = dense(&n, (const char *[]){"a", "b", "c"}[l], h, 256, DLF_RELU);
+    h = dense(&n, "logits", h, 10, DLF_LINEAR);
+    dlf_graph_minimise(n.g, dlf_cross_entropy(n.g, "loss", h, label), 1.0);
+    OK(dlf_graph_compile(n.g));
+    const dlf_graph_cost c = dlf_graph_cost_of(n.g);
+    assert_int_equal(c.forward_macs, 150016);
+    assert_int_equal(c.backward_macs, 283648);
+    dlf_graph_free(n.g);
+}
+
+static void expect_message(dlf_graph *g, dlf_status status, const char *part)
+{
+    assert_int_equal(dlf_graph_compile(g), status);
+    if (!strstr(dlf_error_message(), part)) fail_msg("'%s' lacks '%s'", dlf_error_message(), part);
+    dlf_graph_free(g);
+}
+
+static void mistakes_are_named(void **state)
+{
+    (void)state;
+    const dlf_activation relu = dlf_activation_of(DLF_RELU);
+    dlf_graph *g;
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    dlf_node x = dlf_input(g, "x", 3, (int64_t[]){2, 4, 8});
+    const dlf_node w = dlf_parameter(g, "w", 3, (int64_t[]){2, 5, 9}, dlf_he());
+    dlf_node y = dlf_matmul(g, "hidden", x, false, w, true, 1.0); /* wrong */
+    y = dlf_activate(g, "f", y, relu); /* follows: no message of its own */
+    assert_int_equal(y.id, 0);
+    expect_message(
+        g, DLF_ERR_SHAPE,
+        "node 'hidden' (matmul): a has 8 columns but b has 9 columns (x (2,4,8), w (2,5,9))");
+
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    x = dlf_input(g, "x", 3, (int64_t[]){2, 4, 8});
+    dlf_activate(g, "x", x, relu);
+    expect_message(g, DLF_ERR_ARG, "'x' (activation) needs a name of its own");
+
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    x = dlf_input(g, "x", 3, (int64_t[]){3, 4, 8});
+    expect_message(g, DLF_ERR_SHAPE, "node 'x' (input): shape (3,4,8)");
+
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    x = dlf_input(g, "x", 3, (int64_t[]){2, 4, 8});
+    const dlf_node t = dlf_dense(g, "t", x, 8, relu, dlf_he());
+    dlf_graph_minimise(g, dlf_row_loss(g, "loss", x, t, (dlf_loss){DLF_LOSS_MSE, 0}), 1.0);
+    expect_message(g, DLF_ERR_SHAPE, "node 'loss' (row_loss): 't' has a gradient");
+
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    x = dlf_input(g, "x", 3, (int64_t[]){2, 4, 8});
+    dlf_graph_minimise(g, x, 1.0);
+    expect_message(g, DLF_ERR_ARG, "node 'x' (input): only row losses are minimised");
+
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    x = dlf_input(g, "x", 3, (int64_t[]){2, 4, 8});
+    dlf_concat(g, "cat", x, (dlf_node){77});
+    expect_message(g, DLF_ERR_ARG, "node 'cat' (concat): input 1 is no node of this graph");
+
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    assert_int_equal(dlf_graph_forward(g, DLF_TRAINING), DLF_ERR_ARG);
+    dlf_graph_free(g);
+    assert_int_equal(dlf_graph_new(&g, kt_dev, 0), DLF_ERR_ARG);
+}
+
+static void observers_see_dead_and_saturated(void **state)
+{
+    (void)state;
+    dlf_graph *g;
+    OK(dlf_graph_new(&g, kt_dev, 2));
+    const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){2, 2, 4});
+    const dlf_node r = dlf_activate(g, "r", x, dlf_activation_of(DLF_RELU));
+    const dlf_node s = dlf_activate(g, "s", x, dlf_activation_of(DLF_TANH));
+    dlf_want_value(g, r);
+    dlf_want_value(g, s);
+    OK(dlf_graph_compile(g));
+    /* member 0: column 1 never positive, column 2 once; member 1 has a NaN */
+    OK(dlf_tensor_upload(dlf_graph_value(g, x),
+                         (float[]){1, -1, 5, 2, 3, -2, -1, 4, NAN, 1, 1, 1, 1, 1, 1, 1}));
+    OK(dlf_graph_forward(g, DLF_TRAINING));
+    dlf_observation o[2];
+    OK(dlf_graph_observe(g, r, o));
+    assert_true(o[0].dead == 0.25 && o[0].max_abs == 5.0 && o[0].nonfinite == 0.0);
+    assert_true(o[0].mean == 15.0 / 8 && isnan(o[0].saturated) && isnan(o[0].gradient_rms));
+    assert_true(o[1].nonfinite == 0.125 && isnan(o[1].mean) && isnan(o[1].max_abs) &&
+                o[1].dead == 0.0);
+    OK(dlf_graph_observe(g, s, o)); /* tanh' = 1 - tanh^2 < 1/20 beyond |x| = 2.18: 5, 3, 4 */
+    assert_true(o[0].saturated == 3.0 / 8);
+    assert_int_equal(dlf_graph_observe(g, (dlf_node){0}, o), DLF_ERR_ARG);
+    dlf_graph_free(g);
+}
+
+static void printing_names_every_node(void **state)
+{
+    (void)state;
+    net n = build(kt_dev, body_scale, DLF_LOSS_COUNT);
+    for (int dot = 0; dot < 2; dot++) {
+        char *text = NULL;
+        size_t size = 0;
+        FILE *out = open_memstream(&text, &size);
+        assert_non_null(out);
+        OK(dot ? dlf_graph_print_dot(n.g, out) : dlf_graph_print(n.g, out));
+        fclose(out);
+        for (int id = 1; id <= dlf_graph_nodes(n.g); id++)
+            assert_non_null(strstr(text, dlf_graph_node(n.g, (dlf_node){id}).name));
+        assert_non_null(strstr(text, dot ? "digraph" : "lower bound"));
+        free(text);
+    }
+    dlf_graph_free(n.g);
+}
+
+int main(int argc, char **argv)
+{
+    kt_open(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_op_agrees_with_finite_differences),
+        cmocka_unit_test(gradient_check_notices_a_wrong_gradient),
+        cmocka_unit_test(device_agrees_with_ref),
+        cmocka_unit_test(reuse_changes_nothing),
+        cmocka_unit_test(members_are_independent),
+        cmocka_unit_test(seeds_give_vector_jacobian_products),
+        cmocka_unit_test(dropout_is_off_in_evaluation_and_new_in_every_step),
+        cmocka_unit_test(batch_norm_knows_its_modes),
+        cmocka_unit_test(initialisations_have_their_variance),
+        cmocka_unit_test(orthogonal_is_orthogonal),
+        cmocka_unit_test(the_plan_is_near_its_lower_bound),
+        cmocka_unit_test(cost_counts_multiply_adds),
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(observers_see_dead_and_saturated),
+        cmocka_unit_test(printing_names_every_node),
+    };
+    return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
+}
