@@ -17,6 +17,9 @@ static void test_building_refuses_nonsense(void **state)
     dlf_table *t;
     assert_int_equal(dlf_result_new(&r, "Bad Name", "Q7", TEXT("a", "b")), DLF_ERR_ARG);
     assert_null(r);
+    assert_int_equal(dlf_result_new(&r, "-x", "Q7", TEXT("a", "b")), DLF_ERR_ARG);
+    OK(dlf_result_new(&r, "depth-vs-width", "Q16,Q34", TEXT("a", "b"))); /* names may have '-' */
+    dlf_result_free(r);
     assert_int_equal(dlf_result_new(&r, "x", "Q7;Q8", TEXT("a", "b")), DLF_ERR_ARG);
     assert_int_equal(dlf_result_new(&r, "x", "Q7", TEXT("", "b")), DLF_ERR_ARG);
     r = new_result();

@@ -72,6 +72,13 @@ bool dlf_is_id(const char *text)
     return text && text[0] && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")];
 }
 
+/* An experiment's name is typed by people and names a directory: words may be joined by '-'. */
+static bool is_slug(const char *text)
+{
+    return text && text[0] && text[0] != '-' &&
+           !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-")];
+}
+
 bool dlf_is_questions(const char *text)
 {
     if (!text) return false;
@@ -117,8 +124,8 @@ dlf_status dlf_result_new(dlf_result **out, const char *experiment, const char *
                           dlf_text title)
 {
     *out = NULL;
-    if (!dlf_is_id(experiment))
-        return dlf_fail(DLF_ERR_ARG, "experiment name '%s' is not [a-z0-9_]+",
+    if (!is_slug(experiment))
+        return dlf_fail(DLF_ERR_ARG, "experiment name '%s' is not [a-z0-9_-]+",
                         experiment ? experiment : "(null)");
     if (!dlf_is_questions(questions))
         return dlf_fail(DLF_ERR_ARG, "questions of %s: '%s' is not a list like \"Q7,Q8\"",
