@@ -15,6 +15,14 @@
 #include "data/embedded.h"
 #include "dlf/data.h"
 
+static uint64_t fnv(const void *data, size_t size)
+{
+    const unsigned char *p = data;
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < size; i++) h = (h ^ p[i]) * 1099511628211u;
+    return h;
+}
+
 static void shipped_digits(void **state)
 {
     dlf_dataset d;
@@ -22,6 +30,15 @@ static void shipped_digits(void **state)
     assert_int_equal(d.train, 1297);
     assert_int_equal(d.test, 500);
     assert_int_equal(d.features, 64);
+    assert_int_equal(d.classes, 10);
+    assert_int_equal(d.channels, 1);
+    assert_int_equal(d.height, 8);
+    assert_int_equal(d.width, 8);
+    assert_int_equal(d.targets, 0);
+    assert_null(d.target);
+    /* The numbers that stored results were made with, bit for bit. */
+    assert_true(fnv(d.x, 1797 * 64 * sizeof *d.x) == 0x0e56cd3de39cf436u);
+    assert_true(fnv(d.label, 1797 * sizeof *d.label) == 0x602dabb728d31f21u);
     int per_class[10] = {0};
     for (int r = 0; r < d.train + d.test; r++) {
         assert_in_range(d.label[r], 0, 9);

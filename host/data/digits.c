@@ -10,7 +10,7 @@
 #include "dlf/data.h"
 #include "dlf/rng.h"
 
-enum { PIXELS = 64, CLASSES = 10, PIXEL_MAX = 16, TEST_ROWS = 500 };
+enum { SIDE = 8, PIXELS = SIDE * SIDE, CLASSES = 10, PIXEL_MAX = 16, TEST_ROWS = 500 };
 enum { TEXT_MAX = 1 << 20 }; /* the real file inflates to 264 kB */
 
 void dlf_dataset_free(dlf_dataset *d)
@@ -147,6 +147,9 @@ dlf_status dlf_digits_parse(dlf_dataset *out, const void *gz, size_t size, const
                          .test = TEST_ROWS,
                          .features = PIXELS,
                          .classes = CLASSES,
+                         .channels = 1,
+                         .height = SIDE,
+                         .width = SIDE,
                          .x = malloc((size_t)rows * PIXELS * sizeof(float)),
                          .label = malloc((size_t)rows * sizeof(int32_t))};
     if (!out->x || !out->label) {

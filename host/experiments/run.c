@@ -175,6 +175,11 @@ bool dlf_run_full(const dlf_run *run)
     return run->options->full;
 }
 
+const char *dlf_run_data_dir(const dlf_run *run)
+{
+    return run->options->data_dir;
+}
+
 /* Asking for a parameter that the experiment did not declare is a bug of the experiment. */
 static const value *declared(const dlf_run *run, const char *param)
 {
@@ -234,6 +239,8 @@ static dlf_status record_parameters(const dlf_run *run)
         else
             DLF_TRY(dlf_result_parameter(run->result, p[i].name, run->values[i].number));
     }
+    if (run->options->data_dir)
+        DLF_TRY(dlf_result_parameter_text(run->result, "data_dir", run->options->data_dir));
     return DLF_OK;
 }
 

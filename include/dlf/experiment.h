@@ -56,6 +56,9 @@ bool dlf_run_full(const dlf_run *run);
 double dlf_run_real(const dlf_run *run, const char *param);
 int dlf_run_int(const dlf_run *run, const char *param);
 const char *dlf_run_choice(const dlf_run *run, const char *param);
+/* Directory of data sets that the user named (--data or DLF_DATA); NULL: none. For
+ * dlf_dataset_request.data. */
+const char *dlf_run_data_dir(const dlf_run *run);
 /* Did the user type this parameter (rather than get the default)? */
 bool dlf_run_is_set(const dlf_run *run, const char *param);
 
@@ -79,6 +82,7 @@ typedef struct dlf_run_options {
     const dlf_setting *set;
     int n_set;
     const char *command;       /* for the manifest */
+    const char *data_dir;      /* recorded as parameter data_dir; NULL: none */
     /* Called by dlf_run_stage; may be NULL. */
     void (*progress)(void *user, double fraction, const char *text);
     void *user;
