@@ -147,8 +147,8 @@ static dlf_status fill(dlf_tensor *t, double value)
     return status;
 }
 
-/* The layer number of the stream counts parameters, so that a network is drawn alike whatever other
- * nodes it has. */
+/* The layer number of the stream counts the parameters that are drawn: other nodes, biases that start
+ * at 0 and gammas that start at 1 do not change what a network starts from. */
 static dlf_status draw_parameter(dlf_graph *g, graph_node *n, uint64_t seed, uint32_t number,
                                  const int32_t *draw)
 {
@@ -169,7 +169,8 @@ static dlf_status draw_all(dlf_graph *g, uint64_t seed, const int32_t *draw)
     DLF_TRY(dlf_tensor_zero(&g->clock));
     for (int id = 1; id <= g->nodes; id++) {
         graph_node *n = &g->node[id];
-        if (n->parameter) DLF_TRY(draw_parameter(g, n, seed, ++number, draw));
+        const bool drawn = n->init.kind != DLF_INIT_CONSTANT && n->init.kind != DLF_INIT_GIVEN;
+        if (n->parameter) DLF_TRY(draw_parameter(g, n, seed, number += drawn, draw));
         if (!n->running_mean.data) continue;
         DLF_TRY(dlf_tensor_zero(&n->running_mean));
         DLF_TRY(fill(&n->running_var, 1.0));

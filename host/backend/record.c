@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ * record.c -- recording and replaying, on the devices that can. */
+#include <stdlib.h>
+
+#include "dlf/backend.h"
+
+struct dlf_recording {
+    dlf_device *device;
+    void *impl; /* the backend's */
+};
+
+bool dlf_device_records(const dlf_device *dev)
+{
+    return dev->backend->record_begin != NULL;
+}
+
+dlf_status dlf_record_begin(dlf_device *dev)
+{
+    if (!dlf_device_records(dev))
+        return dlf_fail(DLF_ERR_NO_KERNEL, "%s does not record; run the ops themselves",
+                        dev->info.backend);
+    return dev->backend->record_begin(dev);
+}
+
+dlf_status dlf_record_end(dlf_device *dev, dlf_recording **out)
+{
+    *out = NULL;
+    if (!dlf_device_records(dev))
+        return dlf_fail(DLF_ERR_NO_KERNEL, "%s does not record", dev->info.backend);
+    dlf_recording *recording = calloc(1, sizeof *recording);
+    void *impl = NULL;
+    /* Even with no memory for the handle the recording has to end. */
+    const dlf_status status = dev->backend->record_end(dev, recording ? &impl : NULL);
+    if (!recording) return dlf_fail(DLF_ERR_OOM, "no host memory for a recording");
+    if (status != DLF_OK) {
+        free(recording);
+        return status;
+    }
+    *recording = (dlf_recording){dev, impl};
+    *out = recording;
+    return DLF_OK;
+}
+
+dlf_status dlf_replay(dlf_recording *recording)
+{
+    return recording->device->backend->replay(recording->device, recording->impl);
+}
+
+void dlf_recording_free(dlf_recording *recording)
+{
+    if (!recording) return;
+    recording->device->backend->recording_free(recording->device, recording->impl);
+    free(recording);
+}
