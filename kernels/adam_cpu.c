@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * adam_cpu.c -- the step in one pass over w, m, v and g. The three that are written were read, so
  * that plain stores cost no extra traffic. */
+#include "adam_power.h"
 #include "cpu.h"
 
 enum { CHUNK = 4096 }; /* four such arrays fit a 128 KiB second-level cache */
@@ -42,18 +43,20 @@ static void decoupled(float *w, float *m, float *v, const float *g, int64_t n, s
 }
 
 dlf_status DLF_CPU(adam_step)(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const dlf_tensor *g,
-                              const dlf_tensor *lr, const dlf_tensor *g_scale, dlf_adam_args args)
+                              const dlf_tensor *lr, const dlf_tensor *g_scale,
+                              const dlf_tensor *clock, dlf_adam_args args)
 {
     const int64_t P = w->shape[0], n = dlf_tensor_member_count(w);
     const int64_t chunks = (n + CHUNK - 1) / CHUNK;
-    const double correction1 = 1.0 - pow(args.beta1, (double)args.step);
-    const double correction2 = 1.0 - pow(args.beta2, (double)args.step);
+    const int64_t t = clock ? (int64_t) * (const int32_t *)clock->data + 1 : args.step;
+    const dlf_adam_corrections c = dlf_adam_corrections_at(args.beta1, args.beta2, t);
     const int threads = dlf_cpu_threads(w, (double)(P * n));
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t task = 0; task < P * chunks; task++) {
         const int64_t p = task / chunks, i = task % chunks * CHUNK;
         const int64_t count = n - i < CHUNK ? n - i : CHUNK;
         const float rate = ((const float *)lr->data)[p * lr->stride];
+        if (rate == 0.0f) continue; /* frozen */
         const step k = {
             .s = g_scale ? ((const float *)g_scale->data)[p * g_scale->stride] : 1.0f,
             .l2 = (float)args.weight_decay,
@@ -61,8 +64,8 @@ dlf_status DLF_CPU(adam_step)(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const
             .gain1 = (float)(1.0 - args.beta1),
             .beta2 = (float)args.beta2,
             .gain2 = (float)(1.0 - args.beta2),
-            .rate = (float)((double)rate / correction1),
-            .root = (float)(1.0 / sqrt(correction2)),
+            .rate = (float)((double)rate / c.first),
+            .root = c.root,
             .eps = (float)args.eps,
             .shrinkage = (float)((double)rate * args.weight_decay),
         };

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT
  * adam_ref.c -- one step of Adam or AdamW by definition, in double. Terms with a zero factor are
- * computed all the same, as in sgd_ref.c. */
+ * computed all the same, as in sgd_ref.c, but of a frozen member nothing is. */
 #include <math.h>
 
 #include "dlf/backend.h"
 #include "dlf/ops.h"
 
 dlf_status dlf_adam_step_ref(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const dlf_tensor *g,
-                             const dlf_tensor *lr, const dlf_tensor *g_scale, dlf_adam_args args);
+                             const dlf_tensor *lr, const dlf_tensor *g_scale,
+                             const dlf_tensor *clock, dlf_adam_args args);
 
 dlf_status dlf_adam_step_ref(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const dlf_tensor *g,
-                             const dlf_tensor *lr, const dlf_tensor *g_scale, dlf_adam_args args)
+                             const dlf_tensor *lr, const dlf_tensor *g_scale,
+                             const dlf_tensor *clock, dlf_adam_args args)
 {
     const int64_t n = dlf_tensor_member_count(w);
-    const double lambda = args.weight_decay, t = (double)args.step;
+    const double lambda = args.weight_decay;
+    const double t = clock ? (double)*(const int32_t *)clock->data + 1.0 : (double)args.step;
     for (int64_t p = 0; p < w->shape[0]; p++) {
         double *w_p = (double *)w->data + p * w->stride;
         double *m_p = (double *)m->data + p * m->stride;
@@ -21,6 +24,7 @@ dlf_status dlf_adam_step_ref(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const 
         const double *g_p = (const double *)g->data + p * g->stride;
         const double rate = ((const double *)lr->data)[p * lr->stride];
         const double s = g_scale ? ((const double *)g_scale->data)[p * g_scale->stride] : 1.0;
+        if (rate == 0.0) continue;
         for (int64_t i = 0; i < n; i++) {
             const double d = s * g_p[i] + (args.decoupled ? 0.0 : lambda * w_p[i]);
             m_p[i] = args.beta1 * m_p[i] + (1.0 - args.beta1) * d;

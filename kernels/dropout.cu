@@ -8,8 +8,9 @@ struct dropout_args {
     dlf_view<float> y;
     dlf_view<const float> x, rate;
     dlf_view<const int32_t> member; /* data NULL: the index of the member itself */
+    const int32_t *clock;           /* NULL: 0                                           */
     int64_t P, n, run;
-    uint64_t seed, first;
+    uint64_t seed, first, clock_stride;
     uint32_t stream;
     bool rescale;
 };
@@ -19,13 +20,15 @@ struct dropout_mask {
     uint32_t member;
     uint32_t limit; /* u < rate is the same as: the upper 24 bits < limit */
     float keep;     /* factor of what is kept                             */
+    uint64_t first; /* draw of element 0                                  */
 };
 
 static __device__ dropout_mask mask_of(const dropout_args &a, int64_t p)
 {
     const float rate = *a.rate.member(p);
     dropout_mask m = {a.member.data ? (uint32_t)*a.member.member(p) : (uint32_t)p, 0,
-                      a.rescale ? 1.0f / (1.0f - rate) : 1.0f};
+                      a.rescale ? 1.0f / (1.0f - rate) : 1.0f, a.first};
+    if (a.clock) m.first += a.clock_stride * (uint64_t)*a.clock;
     if (rate >= 1.0f)
         m.limit = 1u << 24;
     else if (rate > 0.0f)
@@ -53,11 +56,11 @@ static __device__ __forceinline__ uint32_t word_at(const dlf_philox_block &lo,
 
 /* The words of elements i .. i+3: consecutive draws, or one draw for `run` elements. */
 static __device__ __forceinline__ void words_of(uint32_t (&word)[4], const dropout_args &a,
-                                                uint32_t member, int64_t i)
+                                                const dropout_mask &m, int64_t i)
 {
     const int64_t draw = a.run == 1 ? i : dlf_divide(i, a.run);
-    const uint64_t index = a.first + (uint64_t)draw;
-    const dlf_philox_block lo = block_at(a, member, index / 4);
+    const uint64_t index = m.first + (uint64_t)draw;
+    const dlf_philox_block lo = block_at(a, m.member, index / 4);
     unsigned at = (unsigned)(index % 4);
     if (a.run == 1 && at == 0) {
 #pragma unroll
@@ -74,7 +77,7 @@ static __device__ __forceinline__ void words_of(uint32_t (&word)[4], const dropo
             at++;
         }
     }
-    const dlf_philox_block hi = place[3] > 3 ? block_at(a, member, index / 4 + 1) : lo;
+    const dlf_philox_block hi = place[3] > 3 ? block_at(a, m.member, index / 4 + 1) : lo;
 #pragma unroll
     for (int k = 0; k < 4; k++) word[k] = word_at(lo, hi, place[k]);
 }
@@ -97,7 +100,7 @@ template <bool VECTORS> static __global__ void __launch_bounds__(DLF_BLOCK, 4) d
                 for (int k = 0; k < 4; k++) v[k] = k < left ? x[i + k] : 0.0f;
             }
             uint32_t word[4];
-            words_of(word, a, m.member, i);
+            words_of(word, a, m, i);
 #pragma unroll
             for (int k = 0; k < 4; k++) v[k] *= word[k] >> 8 < m.limit ? 0.0f : m.keep;
             if (VECTORS && left >= 4) {
@@ -113,19 +116,21 @@ template <bool VECTORS> static __global__ void __launch_bounds__(DLF_BLOCK, 4) d
 
 extern "C" dlf_status dlf_dropout_apply_cuda(dlf_tensor *y, const dlf_tensor *x,
                                              const dlf_tensor *member, const dlf_tensor *rate,
-                                             dlf_dropout dropout)
+                                             const dlf_tensor *clock, dlf_dropout dropout)
 {
     dropout_args a = {};
     a.y = dlf_view_of<float>(y);
     a.x = dlf_view_of<const float>(x);
     a.rate = dlf_view_of<const float>(rate);
     a.member = dlf_view_of<const int32_t>(member);
+    a.clock = clock ? static_cast<const int32_t *>(clock->data) : nullptr;
     a.P = y->shape[0];
     a.n = dlf_tensor_member_count(y);
     a.run = dropout.run;
     a.seed = dropout.rng.seed;
     a.stream = dropout.rng.stream;
     a.first = dropout.first;
+    a.clock_stride = dropout.stride;
     a.rescale = dropout.rescale;
     const dim3 grid(dlf_grid_x(y, a.n, 4 * DLF_BLOCK), dlf_grid_yz(a.P));
     const cudaStream_t stream = dlf_stream_of(y);

@@ -7,12 +7,16 @@
 #include "dlf/rng.h"
 
 dlf_status dlf_dropout_apply_ref(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *member,
-                                 const dlf_tensor *rate, dlf_dropout dropout);
+                                 const dlf_tensor *rate, const dlf_tensor *clock,
+                                 dlf_dropout dropout);
 
 dlf_status dlf_dropout_apply_ref(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *member,
-                                 const dlf_tensor *rate, dlf_dropout dropout)
+                                 const dlf_tensor *rate, const dlf_tensor *clock,
+                                 dlf_dropout dropout)
 {
     const int64_t n = dlf_tensor_member_count(y);
+    const int32_t now = clock ? *(const int32_t *)clock->data : 0;
+    const uint64_t first = dropout.first + dropout.stride * (uint64_t)now;
     for (int64_t p = 0; p < y->shape[0]; p++) {
         const uint32_t id =
             (uint32_t)(member ? ((const int32_t *)member->data)[p * member->stride] : p);
@@ -21,7 +25,7 @@ dlf_status dlf_dropout_apply_ref(dlf_tensor *y, const dlf_tensor *x, const dlf_t
         double *y_p = (double *)y->data + p * y->stride;
         for (int64_t i = 0; i < n; i++) {
             const float u = dlf_rng_uniform(dropout.rng.seed, dropout.rng.stream, id,
-                                            dropout.first + (uint64_t)(i / dropout.run));
+                                            first + (uint64_t)(i / dropout.run));
             if (isnan(r))
                 y_p[i] = r;
             else if (u < (float)r)

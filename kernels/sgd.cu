@@ -31,6 +31,7 @@ static __global__ void __launch_bounds__(DLF_BLOCK, 3) step(step_args a)
     for (int64_t p = blockIdx.y; p < a.P; p += gridDim.y) {
         const factors k = {*a.lr.member(p), a.g_scale.data ? *a.g_scale.member(p) : 1.0f,
                            a.momentum, a.decay};
+        if (k.rate == 0.0f) continue; /* frozen */
         float *w = a.w.member(p), *v = VELOCITY ? a.v.member(p) : nullptr;
         const float *g = a.g.member(p);
         const int64_t vectors = VECTORS ? a.n / 4 : 0;

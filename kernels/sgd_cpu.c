@@ -43,6 +43,7 @@ dlf_status DLF_CPU(sgd_step)(dlf_tensor *w, dlf_tensor *v, const dlf_tensor *g,
             .momentum = (float)args.momentum,
             .decay = (float)args.weight_decay,
         };
+        if (k.rate == 0.0f) continue; /* frozen */
         float *w_p = (float *)w->data + p * w->stride + i;
         const float *g_p = (const float *)g->data + p * g->stride + i;
         if (v)

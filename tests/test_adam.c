@@ -39,7 +39,7 @@ static optimiser run(dlf_device *dev, const problem *q, bool scaled, int steps, 
 {
     optimiser o = optimiser_of(dev, q);
     for (int k = 0; k < steps; k++, args.step++)
-        OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, scaled ? &o.s : NULL, args));
+        OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, scaled ? &o.s : NULL, NULL, args));
     return o;
 }
 
@@ -103,7 +103,8 @@ static void five_steps_as_pytorch(void **state)
                     for (int i = 0; i < N; i++)
                         g[i] = ((k + 1) * w[i] - cos(w[i])) * (scaled ? 2.0 : 1.0);
                     OK(dlf_tensor_upload_f64(&o.g, g));
-                    OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, scaled ? &o.s : NULL, args));
+                    OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, scaled ? &o.s : NULL, NULL,
+                                     args));
                     OK(dlf_tensor_download_f64(w, &o.w));
                 }
                 for (int i = 0; i < N; i++)
@@ -291,7 +292,7 @@ static void strided_misaligned_views(void **state)
         for (int side = 0; side < 2; side++) {
             lr[side] = kt_tensor(devices[side], rates, P);
             dlf_tensor *v = view[side];
-            OK(dlf_adam_step(&v[0], &v[1], &v[2], &v[3], &lr[side], NULL, args));
+            OK(dlf_adam_step(&v[0], &v[1], &v[2], &v[3], &lr[side], NULL, NULL, args));
         }
         for (int k = 0; k < 4; k++) {
             assert_true(kt_worst(&whole[0][k], &whole[1][k], per_step, 1e-6) <= 1.0);
@@ -341,8 +342,8 @@ static void far_members(void **state)
         OK(dlf_tensor_upload(&view[k], host));
         free(host);
     }
-    OK(dlf_adam_step(&near[0], &near[1], &near[2], &near[3], &lr, NULL, usual));
-    OK(dlf_adam_step(&view[0], &view[1], &view[2], &view[3], &lr, NULL, usual));
+    OK(dlf_adam_step(&near[0], &near[1], &near[2], &near[3], &lr, NULL, NULL, usual));
+    OK(dlf_adam_step(&view[0], &view[1], &view[2], &view[3], &lr, NULL, NULL, usual));
     for (int k = 0; k < 4; k++) {
         float a[2 * N], b[2 * N];
         OK(dlf_tensor_download(a, &near[k]));
@@ -351,6 +352,95 @@ static void far_members(void **state)
         dlf_tensor_free(&near[k]);
     }
     dlf_tensor_free(&arena), dlf_tensor_free(&lr), problem_free(&q);
+}
+
+/* ---- clock and freezing --------------------------------------------------------------------- */
+
+/* A step whose number stands on the device gives the bits of one whose number is an argument; and
+ * the correction is the one of that step, on ref to the last bits. */
+static void clock_is_the_step(void **state)
+{
+    (void)state;
+    enum { P = 2, N = 37 };
+    const int32_t steps[] = {1, 2, 3, 10, 37, 1000, 35000, 1 << 20, INT32_MAX};
+    problem q = problem_of(P, N);
+    for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++)
+        for (int decoupled = 0; decoupled < 2; decoupled++) {
+            dlf_adam_args args = usual;
+            args.weight_decay = 0.1, args.decoupled = decoupled, args.step = steps[k];
+            double got[2][3][P * N];
+            for (int side = 0; side < 2; side++) {
+                optimiser o = optimiser_of(kt_dev, &q);
+                dlf_tensor clock;
+                OK(dlf_tensor_new(&clock, kt_dev, DLF_I32, 1));
+                OK(dlf_tensor_upload_i32(&clock, &(int32_t){steps[k] - 1}));
+                if (side) args.step = 0; /* not looked at */
+                OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, &o.s, side ? &clock : NULL, args));
+                OK(dlf_tensor_download_f64(got[side][0], &o.w));
+                OK(dlf_tensor_download_f64(got[side][1], &o.m));
+                OK(dlf_tensor_download_f64(got[side][2], &o.v));
+                dlf_tensor_free(&clock), optimiser_free(&o);
+            }
+            assert_memory_equal(got[0], got[1], sizeof got[0]);
+        }
+    problem_free(&q);
+}
+
+/* (1 - beta1^t) and (1 - beta2^t) themselves: with d = 1 and eps 0 the step is
+ * lr (1-beta1)/(1-beta1^t) sqrt(1-beta2^t)/sqrt(1-beta2). Three float roundings each way. */
+static void corrections_by_the_formula(void **state)
+{
+    (void)state;
+    const double betas[][2] = {{0.9, 0.999}, {0.5, 0.9999}, {0.0, 0.0}, {0.99, 0.999999}};
+    const int32_t steps[] = {1, 2, 7, 100, 12345, 1000000};
+    for (size_t b = 0; b < sizeof betas / sizeof betas[0]; b++)
+        for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
+            float zero[] = {0.0f}, one[] = {1.0f};
+            problem q = {1, 1, zero, one, one, one};
+            optimiser o = optimiser_of(kt_dev, &q);
+            dlf_tensor clock;
+            OK(dlf_tensor_new(&clock, kt_dev, DLF_I32, 1));
+            OK(dlf_tensor_upload_i32(&clock, &(int32_t){steps[k] - 1}));
+            const double b1 = betas[b][0], b2 = betas[b][1], t = steps[k];
+            OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, NULL, &clock,
+                             (dlf_adam_args){.beta1 = b1, .beta2 = b2}));
+            double w;
+            OK(dlf_tensor_download_f64(&w, &o.w));
+            const double want = -(1 - b1) / (1 - pow(b1, t)) * sqrt((1 - pow(b2, t)) / (1 - b2));
+            if (fabs(w - want) > 5e-7 * fabs(want))
+                fail_msg("beta %g %g, t %g: %.9g not %.9g", b1, b2, t, w, want);
+            dlf_tensor_free(&clock), optimiser_free(&o);
+        }
+}
+
+/* Learning rate 0, of either sign: not a bit of w, m and v changes, whatever the gradient. */
+static void frozen_members_stay(void **state)
+{
+    (void)state;
+    enum { P = 4, N = 37 };
+    const float lr[P] = {0.1f, 0.0f, -0.0f, 0.2f};
+    for (int decoupled = 0; decoupled < 2; decoupled++) {
+        problem q = problem_of(P, N);
+        memcpy(q.lr, lr, sizeof lr);
+        for (int p = 1; p < 3; p++) {
+            q.g[p * N] = NAN, q.g[p * N + 1] = INFINITY, q.s[p] = NAN;
+            q.w[p * N + 2] = -0.0f, q.w[p * N + 3] = INFINITY, q.w[p * N + 4] = NAN;
+        }
+        dlf_adam_args args = usual;
+        args.weight_decay = 0.1, args.decoupled = decoupled;
+        optimiser o = run(kt_dev, &q, true, 3, args);
+        float w[P * N], m[P * N], v[P * N];
+        OK(dlf_tensor_download(w, &o.w));
+        OK(dlf_tensor_download(m, &o.m));
+        OK(dlf_tensor_download(v, &o.v));
+        for (int i = 0; i < P * N; i++) {
+            const bool moved = i < N || i >= 3 * N;
+            assert_true(isnan(q.w[i]) ? isnan(w[i]) : (w[i] != q.w[i]) == moved);
+            assert_true((m[i] != 0.0f) == moved && (v[i] != 0.0f) == moved);
+            assert_true(moved || isnan(w[i]) || signbit(w[i]) == signbit(q.w[i]));
+        }
+        optimiser_free(&o), problem_free(&q);
+    }
 }
 
 static void arguments_are_checked(void **state)
@@ -364,15 +454,22 @@ static void arguments_are_checked(void **state)
         {.beta2 = 0.9, .weight_decay = -1, .step = 1}, {.beta1 = 0.9, .beta2 = 0.9, .step = 0},
     };
     for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++)
-        assert_int_equal(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, NULL, wrong[k]), DLF_ERR_ARG);
+        assert_int_equal(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, NULL, NULL, wrong[k]),
+                         DLF_ERR_ARG);
     dlf_tensor one = dlf_tensor_slice(&o.m, 0, 1);
-    assert_int_equal(dlf_adam_step(&o.w, &one, &o.v, &o.g, &o.lr, NULL, usual), DLF_ERR_SHAPE);
+    assert_int_equal(dlf_adam_step(&o.w, &one, &o.v, &o.g, &o.lr, NULL, NULL, usual),
+                     DLF_ERR_SHAPE);
+    assert_int_equal(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, NULL, &o.lr, usual),
+                     DLF_ERR_SHAPE);
     optimiser_free(&o), problem_free(&q);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clock_is_the_step),
+        cmocka_unit_test(corrections_by_the_formula),
+        cmocka_unit_test(frozen_members_stay),
         cmocka_unit_test(five_steps_as_pytorch),
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(first_step_is_the_sign),

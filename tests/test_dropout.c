@@ -52,8 +52,8 @@ static void compare(int64_t P, int64_t n, uint64_t first, int64_t run, bool resc
     if (l.named) upload_ids(&member, ids, P);
     dlf_tensor xv = dlf_tensor_window(&xt, l.x_gap, 2, shape);
     dlf_tensor yv = l.in_place ? xv : dlf_tensor_window(&yt, l.y_gap, 2, shape);
-    const dlf_dropout args = {rng, first, run, rescale};
-    OK(dlf_dropout_apply(&yv, &xv, l.named ? &member : NULL, &rate, args));
+    const dlf_dropout args = {rng, first, 0, run, rescale};
+    OK(dlf_dropout_apply(&yv, &xv, l.named ? &member : NULL, &rate, NULL, args));
     OK(dlf_tensor_download(got, l.in_place ? &xt : &yt));
     for (int64_t p = 0; p < P; p++)
         for (int64_t i = -y_gap; i < n + y_gap; i++) {
@@ -110,7 +110,7 @@ static void masks(float *out, int64_t P, int64_t n, const float *rates, const in
     for (int64_t i = 0; i < P * n; i++) ones[i] = 1.0f;
     dlf_tensor x = kt_tensor(kt_dev, ones, P, n), rate = kt_tensor(kt_dev, rates, P), member = {0};
     if (ids) upload_ids(&member, ids, P);
-    OK(dlf_dropout_apply(&x, &x, ids ? &member : NULL, &rate, args));
+    OK(dlf_dropout_apply(&x, &x, ids ? &member : NULL, &rate, NULL, args));
     OK(dlf_tensor_download(out, &x));
     dlf_tensor_free(&x), dlf_tensor_free(&rate), dlf_tensor_free(&member);
     free(ones);
@@ -125,8 +125,8 @@ static void keeps_the_right_fraction(void **state)
     const float rates[P] = {0.1f, 0.5f, 0.5f, 0.9f, 0.999f};
     float *mask = malloc(2 * P * N * sizeof *mask);
     assert_non_null(mask);
-    masks(mask, P, N, rates, NULL, (dlf_dropout){rng, 0, 1, false});
-    masks(mask + P * N, P, N, rates, NULL, (dlf_dropout){rng, 0, 1, true});
+    masks(mask, P, N, rates, NULL, (dlf_dropout){rng, 0, 0, 1, false});
+    masks(mask + P * N, P, N, rates, NULL, (dlf_dropout){rng, 0, 0, 1, true});
     for (int p = 0; p < P; p++) {
         double kept = 0.0, mean = 0.0;
         for (int i = 0; i < N; i++) kept += mask[p * N + i], mean += mask[(P + p) * N + i] / N;
@@ -148,9 +148,9 @@ static void streams_continue(void **state)
     const float rates[] = {0.5f, 0.5f};
     const int32_t ids[] = {3, 4};
     float whole[2 * 2 * N], head[2 * N], tail[2 * N];
-    masks(whole, 2, 2 * N, rates, ids, (dlf_dropout){rng, 0, 1, false});
-    masks(head, 2, N, rates, ids, (dlf_dropout){rng, 0, 1, false});
-    masks(tail, 2, N, rates, ids, (dlf_dropout){rng, N, 1, false});
+    masks(whole, 2, 2 * N, rates, ids, (dlf_dropout){rng, 0, 0, 1, false});
+    masks(head, 2, N, rates, ids, (dlf_dropout){rng, 0, 0, 1, false});
+    masks(tail, 2, N, rates, ids, (dlf_dropout){rng, N, 0, 1, false});
     int differ = 0;
     for (int p = 0; p < 2; p++)
         for (int i = 0; i < N; i++) {
@@ -169,16 +169,16 @@ static void population_is_a_set_of_members(void **state)
     const float rates[] = {0.3f, 0.3f, 0.3f};
     const int32_t ids[] = {0, 1, 2}, turned[] = {2, 0, 1};
     float a[3 * N], b[3 * N], c[N];
-    masks(a, 3, N, rates, NULL, (dlf_dropout){rng, 8, 1, false});
-    masks(b, 3, N, rates, turned, (dlf_dropout){rng, 8, 1, false});
-    masks(c, 1, N, rates, ids + 1, (dlf_dropout){rng, 8, 1, false});
+    masks(a, 3, N, rates, NULL, (dlf_dropout){rng, 8, 0, 1, false});
+    masks(b, 3, N, rates, turned, (dlf_dropout){rng, 8, 0, 1, false});
+    masks(c, 1, N, rates, ids + 1, (dlf_dropout){rng, 8, 0, 1, false});
     assert_memory_equal(b, a + 2 * N, N * sizeof *a);
     assert_memory_equal(b + N, a, 2 * N * sizeof *a);
     assert_memory_equal(c, a + N, N * sizeof *a);
     assert_memory_not_equal(a, a + N, N * sizeof *a);
-    masks(b, 3, N, rates, NULL, (dlf_dropout){{rng.seed + 1, rng.stream}, 8, 1, false});
+    masks(b, 3, N, rates, NULL, (dlf_dropout){{rng.seed + 1, rng.stream}, 8, 0, 1, false});
     assert_memory_not_equal(a, b, N * sizeof *a);
-    masks(b, 3, N, rates, NULL, (dlf_dropout){{rng.seed, rng.stream + 1}, 8, 1, false});
+    masks(b, 3, N, rates, NULL, (dlf_dropout){{rng.seed, rng.stream + 1}, 8, 0, 1, false});
     assert_memory_not_equal(a, b, N * sizeof *a);
 }
 
@@ -193,9 +193,9 @@ static void is_its_own_backward(void **state)
     const float rates[] = {0.5f}; /* 1/(1-rate) = 2 is exact */
     dlf_tensor tx = kt_tensor(kt_dev, x, 1, N), tdy = kt_tensor(kt_dev, dy, 1, N);
     dlf_tensor rate = kt_tensor(kt_dev, rates, 1);
-    const dlf_dropout args = {rng, 21, 1, true};
-    OK(dlf_dropout_apply(&tx, &tx, NULL, &rate, args));
-    OK(dlf_dropout_apply(&tdy, &tdy, NULL, &rate, args));
+    const dlf_dropout args = {rng, 21, 0, 1, true};
+    OK(dlf_dropout_apply(&tx, &tx, NULL, &rate, NULL, args));
+    OK(dlf_dropout_apply(&tdy, &tdy, NULL, &rate, NULL, args));
     OK(dlf_tensor_download(y, &tx));
     OK(dlf_tensor_download(dx, &tdy));
     double forward = 0.0, backward = 0.0;
@@ -205,6 +205,36 @@ static void is_its_own_backward(void **state)
     }
     assert_true(forward == backward && forward != 0.0);
     dlf_tensor_free(&tx), dlf_tensor_free(&tdy), dlf_tensor_free(&rate);
+}
+
+/* With a clock the first draw is first + stride clock[0]: the mask of a later step, beyond 2^32
+ * draws too. */
+static void clock_moves_the_first_draw(void **state)
+{
+    (void)state;
+    enum { P = 2, N = 101 };
+    const struct {
+        uint64_t first, stride;
+        int32_t clock;
+    } cases[] = {
+        {5, 101, 0}, {5, 101, 1}, {5, 101, 7}, {0, 4, 12}, {3, UINT64_C(1) << 33, 1000003}};
+    const float rates[P] = {0.3f, 0.6f};
+    float ones[P * N], got[P * N], want[P * N];
+    for (int i = 0; i < P * N; i++) ones[i] = 1.0f;
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
+        for (int64_t run = 1; run < 4; run += 2) {
+            dlf_tensor x = kt_tensor(kt_dev, ones, P, N), rate = kt_tensor(kt_dev, rates, P), clock;
+            OK(dlf_tensor_new(&clock, kt_dev, DLF_I32, 1));
+            OK(dlf_tensor_upload_i32(&clock, &cases[k].clock));
+            OK(dlf_dropout_apply(&x, &x, NULL, &rate, &clock,
+                                 (dlf_dropout){rng, cases[k].first, cases[k].stride, run, false}));
+            OK(dlf_tensor_download(got, &x));
+            masks(want, P, N, rates, NULL,
+                  (dlf_dropout){rng, cases[k].first + cases[k].stride * (uint64_t)cases[k].clock,
+                                /* not looked at without a clock */ 99, run, false});
+            assert_memory_equal(got, want, sizeof got);
+            dlf_tensor_free(&x), dlf_tensor_free(&rate), dlf_tensor_free(&clock);
+        }
 }
 
 /* ---- extremes ------------------------------------------------------------------------------- */
@@ -219,7 +249,7 @@ static void rates_at_the_ends(void **state)
     const float rates[P] = {0.0f, 1.0f, NAN, 1e-45f, 0x1.fffffep-1f};
     for (int rescale = 0; rescale < 2; rescale++) {
         dlf_tensor t = kt_tensor(kt_dev, x, P, N), rate = kt_tensor(kt_dev, rates, P);
-        OK(dlf_dropout_apply(&t, &t, NULL, &rate, (dlf_dropout){rng, 2, 1, rescale}));
+        OK(dlf_dropout_apply(&t, &t, NULL, &rate, NULL, (dlf_dropout){rng, 2, 0, 1, rescale}));
         OK(dlf_tensor_download(y, &t));
         for (int i = 0; i < N; i++) {
             const float *row = x + i;
@@ -247,9 +277,9 @@ static void the_edge_of_the_rate(void **state)
         at[p] = dlf_rng_uniform(rng.seed, rng.stream, (uint32_t)p, 7);
         above[p] = nextafterf(at[p], 2.0f);
     }
-    masks(got, P, N, at, NULL, (dlf_dropout){rng, 3, 1, false});
+    masks(got, P, N, at, NULL, (dlf_dropout){rng, 3, 0, 1, false});
     for (int p = 0; p < P; p++) assert_true(got[p * N + 4] == 1.0f);
-    masks(got, P, N, above, NULL, (dlf_dropout){rng, 3, 1, false});
+    masks(got, P, N, above, NULL, (dlf_dropout){rng, 3, 0, 1, false});
     for (int p = 0; p < P; p++) assert_true(got[p * N + 4] == 0.0f);
 }
 
@@ -293,7 +323,7 @@ static void far_members(void **state)
     dlf_tensor out = dlf_tensor_window(&arena, 80, 2, (int64_t[]){2, N});
     dlf_tensor rate = kt_tensor(kt_dev, rates, 2);
     OK(dlf_tensor_upload(&in, x));
-    OK(dlf_dropout_apply(&out, &in, NULL, &rate, (dlf_dropout){rng, 6, 1, true}));
+    OK(dlf_dropout_apply(&out, &in, NULL, &rate, NULL, (dlf_dropout){rng, 6, 0, 1, true}));
     OK(dlf_tensor_download(got, &out));
     for (int i = 0; i < 2 * N; i++)
         assert_true(same(
@@ -307,18 +337,21 @@ static void arguments_are_checked(void **state)
     (void)state;
     dlf_tensor x = kt_tensor(kt_dev, NULL, 3, 4), rate = kt_tensor(kt_dev, NULL, 2);
     dlf_tensor right = kt_tensor(kt_dev, NULL, 3);
-    const dlf_dropout args = {rng, 0, 1, true};
-    assert_int_equal(dlf_dropout_apply(&x, &x, NULL, &rate, args), DLF_ERR_SHAPE);
+    const dlf_dropout args = {rng, 0, 0, 1, true};
+    assert_int_equal(dlf_dropout_apply(&x, &x, NULL, &rate, NULL, args), DLF_ERR_SHAPE);
     assert_non_null(strstr(dlf_error_message(), "rate must be"));
-    assert_int_equal(dlf_dropout_apply(&x, &x, &right, &right, args), DLF_ERR_SHAPE);
-    assert_int_equal(dlf_dropout_apply(&x, &x, NULL, &right, (dlf_dropout){rng, 0, 0, true}),
-                     DLF_ERR_ARG);
+    assert_int_equal(dlf_dropout_apply(&x, &x, &right, &right, NULL, args), DLF_ERR_SHAPE);
+    assert_int_equal(
+        dlf_dropout_apply(&x, &x, NULL, &right, NULL, (dlf_dropout){rng, 0, 0, 0, true}),
+        DLF_ERR_ARG);
+    assert_int_equal(dlf_dropout_apply(&x, &x, NULL, &right, &right, args), DLF_ERR_SHAPE);
     dlf_tensor_free(&x), dlf_tensor_free(&rate), dlf_tensor_free(&right);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clock_moves_the_first_draw),
         cmocka_unit_test(every_element),
         cmocka_unit_test(runs_of_elements),
         cmocka_unit_test(keeps_the_right_fraction),

@@ -82,8 +82,8 @@ static void elementwise(void **state)
     OK(dlf_random_normal(x, NULL, NULL, rng));
     OK(dlf_random_uniform(x, NULL, 0.25, 0.75, rng));
     dlf_tensor *rate = REAL(2);
-    OK(dlf_dropout_apply(y, x, NULL, rate, (dlf_dropout){rng, 3, 1, true}));
-    OK(dlf_dropout_apply(y, x, NULL, rate, (dlf_dropout){rng, 0, 7, false}));
+    OK(dlf_dropout_apply(y, x, NULL, rate, NULL, (dlf_dropout){rng, 3, 0, 1, true}));
+    OK(dlf_dropout_apply(y, x, NULL, rate, INT(1, 1), (dlf_dropout){rng, 0, 9, 7, false}));
 }
 
 static void sums_and_products(void **state)
@@ -106,7 +106,10 @@ static void optimisers(void **state)
     OK(dlf_moments(moments, g));
     OK(dlf_step_guard(norm, INT(1, 2), lr, moments, INT(1, 1)));
     OK(dlf_sgd_step(w, v, g, lr, scale, (dlf_sgd_args){0.9, 0.01}));
-    OK(dlf_adam_step(w, m, v, g, lr, scale, (dlf_adam_args){0.9, 0.999, 1e-8, 0.01, true, 3}));
+    OK(dlf_adam_step(w, m, v, g, lr, scale, INT(1, 1),
+                     (dlf_adam_args){.beta1 = 0.9, .beta2 = 0.99}));
+    OK(dlf_adam_step(w, m, v, g, lr, scale, NULL,
+                     (dlf_adam_args){0.9, 0.999, 1e-8, 0.01, true, 3}));
 }
 
 static void statistics(void **state)

@@ -109,7 +109,7 @@ static void guard(dlf_tensor *t)
 }
 static void adam(dlf_tensor *t)
 {
-    OK(dlf_adam_step(&t[0], &t[1], &t[2], &t[3], &t[4], NULL,
+    OK(dlf_adam_step(&t[0], &t[1], &t[2], &t[3], &t[4], NULL, NULL,
                      (dlf_adam_args){0.9, 0.999, 1e-8, 0.01, true, 2}));
 }
 static void draws(dlf_tensor *t)
@@ -117,7 +117,7 @@ static void draws(dlf_tensor *t)
     const dlf_rng rng = {7, dlf_stream(DLF_PURPOSE_TEST, 9)};
     OK(dlf_random_normal(&t[0], NULL, &t[3], rng));
     OK(dlf_random_uniform(&t[1], NULL, 0.0, 1.0, rng));
-    OK(dlf_dropout_apply(&t[2], &t[0], NULL, &t[3], (dlf_dropout){rng, 5, 1, true}));
+    OK(dlf_dropout_apply(&t[2], &t[0], NULL, &t[3], NULL, (dlf_dropout){rng, 5, 0, 1, true}));
 }
 static void embedding(dlf_tensor *t)
 {

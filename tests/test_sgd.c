@@ -213,9 +213,45 @@ static void bits_do_not_depend_on_threads(void **state)
     free(got[0]), free(got[1]), problem_free(&q);
 }
 
+/* Learning rate 0, of either sign: not a bit of w and v changes, whatever the gradient; the members
+ * beside it are what they are without it. */
+static void frozen_members_stay(void **state)
+{
+    (void)state;
+    enum { P = 4, N = 37 };
+    const float lr[P] = {0.1f, 0.0f, -0.0f, 0.2f}, s[P] = {1.0f, NAN, 0.0f, 1.0f};
+    for (int velocity = 0; velocity < 2; velocity++) {
+        problem q = problem_of(P, N);
+        memcpy(q.lr, lr, sizeof lr), memcpy(q.s, s, sizeof s);
+        for (int p = 1; p < 3; p++) {
+            q.g[p * N] = NAN, q.g[p * N + 1] = INFINITY;
+            q.w[p * N + 2] = -0.0f, q.w[p * N + 3] = INFINITY, q.w[p * N + 4] = NAN;
+        }
+        const dlf_sgd_args args = {velocity ? 0.9 : 0.0, 0.1};
+        optimiser got = run(kt_dev, &q, velocity, true, 3, args);
+        float w[P * N], v[P * N];
+        OK(dlf_tensor_download(w, &got.w));
+        OK(dlf_tensor_download(v, &got.v));
+        for (int i = N; i < 3 * N; i++) assert_true(!velocity || (v[i] == 0.0f && !signbit(v[i])));
+        for (int i = N; i < 3 * N; i++)
+            assert_true(isnan(q.w[i]) ? isnan(w[i]) : memcmp(&w[i], &q.w[i], sizeof *w) == 0);
+        for (int p = 0; p < P; p += 3) {
+            problem own = {1, N, q.w + p * N, q.g + p * N, q.lr + p, q.s + p};
+            optimiser alone = run(kt_dev, &own, velocity, true, 3, args);
+            float want[N];
+            OK(dlf_tensor_download(want, &alone.w));
+            assert_memory_equal(w + p * N, want, sizeof want);
+            assert_memory_not_equal(w + p * N, q.w + p * N, sizeof want);
+            optimiser_free(&alone);
+        }
+        optimiser_free(&got), problem_free(&q);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frozen_members_stay),
         cmocka_unit_test(small_case_by_hand),
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(momentum_and_decay_follow_their_series),

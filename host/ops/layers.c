@@ -125,14 +125,16 @@ dlf_status dlf_pool_backward(dlf_tensor *dx, const dlf_tensor *dy, const dlf_ten
 /* ---- dropout ---- */
 
 dlf_status dlf_dropout_apply(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *member,
-                             const dlf_tensor *rate, dlf_dropout dropout)
+                             const dlf_tensor *rate, const dlf_tensor *clock, dlf_dropout dropout)
 {
-    DLF_CALL("dropout_apply", DLF_OUT_MAY_BE(y, x), DLF_IN(x), DLF_IN_INT(member), DLF_IN(rate));
+    DLF_CALL("dropout_apply", DLF_OUT_MAY_BE(y, x), DLF_IN(x), DLF_IN_INT(member), DLF_IN(rate),
+             DLF_IN_INT(clock));
     DLF_TRY(dlf_call_shape(&call, "x", x, y->ndim, y->shape));
     DLF_TRY(dlf_call_shape(&call, "member", member, 1, y->shape));
     DLF_TRY(dlf_call_shape(&call, "rate", rate, 1, y->shape));
+    DLF_TRY(dlf_call_shape_is(&call, "clock", clock, 1));
     if (dropout.run < 1)
         return dlf_fail(DLF_ERR_ARG, "dropout_apply: run is %lld; the least is 1",
                         (long long)dropout.run);
-    DLF_RUN(dropout_apply, y->device, y, x, member, rate, dropout);
+    DLF_RUN(dropout_apply, y->device, y, x, member, rate, clock, dropout);
 }

@@ -147,23 +147,25 @@ static bool in_unit_interval(double x)
 }
 
 dlf_status dlf_adam_step(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v, const dlf_tensor *g,
-                         const dlf_tensor *lr, const dlf_tensor *g_scale, dlf_adam_args args)
+                         const dlf_tensor *lr, const dlf_tensor *g_scale, const dlf_tensor *clock,
+                         dlf_adam_args args)
 {
     DLF_CALL("adam_step", DLF_OUT(w), DLF_OUT(m), DLF_OUT(v), DLF_IN(g), DLF_IN(lr),
-             DLF_IN(g_scale));
+             DLF_IN(g_scale), DLF_IN_INT(clock));
     DLF_TRY(dlf_call_axes(&call, "w", w, 2));
     DLF_TRY(dlf_call_shape(&call, "m", m, 2, w->shape));
     DLF_TRY(dlf_call_shape(&call, "v", v, 2, w->shape));
     DLF_TRY(dlf_call_shape(&call, "g", g, 2, w->shape));
     DLF_TRY(dlf_call_shape(&call, "lr", lr, 1, w->shape));
     DLF_TRY(dlf_call_shape(&call, "g_scale", g_scale, 1, w->shape));
+    DLF_TRY(dlf_call_shape_is(&call, "clock", clock, 1));
     if (!in_unit_interval(args.beta1) || !in_unit_interval(args.beta2) || !(args.eps >= 0.0) ||
-        !(args.weight_decay >= 0.0) || args.step < 1)
+        !(args.weight_decay >= 0.0) || (!clock && args.step < 1))
         return dlf_fail(DLF_ERR_ARG,
                         "adam_step: beta1 %g and beta2 %g must lie in [0,1), eps %g and "
                         "weight_decay %g must not be negative, step %lld must be 1 or more",
                         args.beta1, args.beta2, args.eps, args.weight_decay, (long long)args.step);
-    DLF_RUN(adam_step, w->device, w, m, v, g, lr, g_scale, args);
+    DLF_RUN(adam_step, w->device, w, m, v, g, lr, g_scale, clock, args);
 }
 
 dlf_status dlf_clip_by_norm(dlf_tensor *g_scale, dlf_tensor *norm, const dlf_tensor *g,

@@ -174,6 +174,7 @@ typedef struct dlf_sgd_args {
  *   v        (P,n)  velocity, start from zeros; NULL only if momentum == 0 (then v = d)
  *   lr       (P)    learning rate of each member
  *   g_scale  (P)    s_p, from dlf_clip_by_norm; NULL means 1
+ *   frozen   a member with lr exactly 0 is left alone: not a bit of its w and v changes, whatever g is
  *   cost     4Pn (3 reads + 2 writes) bytes */
 DLF_MUST_CHECK dlf_status dlf_sgd_step(dlf_tensor *w, dlf_tensor *v, const dlf_tensor *g,
                                        const dlf_tensor *lr, const dlf_tensor *g_scale,
@@ -184,7 +185,7 @@ typedef struct dlf_adam_args {
     double eps;          /* >= 0, outside the root: 1e-8                                */
     double weight_decay; /* lambda >= 0                                                 */
     bool decoupled;      /* true: AdamW (Loshchilov & Hutter 2019); false: L2 in d      */
-    int64_t step;        /* t = 1, 2, ..: which step this is                            */
+    int64_t step;        /* t = 1, 2, ..: which step this is, where `clock` is NULL     */
 } dlf_adam_args;
 
 /* d = s_p g (+ lambda w unless decoupled);  m = beta1 m + (1-beta1) d;  v = beta2 v + (1-beta2) d^2
@@ -194,10 +195,14 @@ typedef struct dlf_adam_args {
  *   m, v     (P,n)  moments, start from zeros; d^2 beyond the range of v (float: |d| > 5e20) makes v
  *                   Inf and stops that parameter, as in PyTorch
  *   lr       (P);   g_scale (P), NULL means 1
+ *   clock    (1) int32 on the device, or NULL: t = clock[0] + 1 instead of args.step, so that a
+ *            recorded step (backend.h) can be replayed. The powers are computed in double.
+ *   frozen   as sgd: lr exactly 0 leaves w, m and v alone
  *   cost     4Pn (4 reads + 3 writes) bytes */
 DLF_MUST_CHECK dlf_status dlf_adam_step(dlf_tensor *w, dlf_tensor *m, dlf_tensor *v,
                                         const dlf_tensor *g, const dlf_tensor *lr,
-                                        const dlf_tensor *g_scale, dlf_adam_args args);
+                                        const dlf_tensor *g_scale, const dlf_tensor *clock,
+                                        dlf_adam_args args);
 
 /* norm[p] = |g[p]|_2;   g_scale[p] = min(1, max_norm[p] / norm[p])       (Pascanu et al. 2013)
  *   g_scale, norm (P);  g (P,n);  max_norm (P), Inf = no clipping (g_scale exactly 1)
@@ -285,9 +290,10 @@ DLF_MUST_CHECK dlf_status dlf_random_uniform(dlf_tensor *x, const dlf_tensor *me
 
 typedef struct dlf_dropout {
     dlf_rng rng;
-    uint64_t first; /* index of the first draw: advance it from step to step                        */
-    int64_t run;    /* elements in a row that share one draw: 1; S = whole channels of NCHW         */
-    bool rescale;   /* divide what is kept by 1 - rate ("inverted dropout")                         */
+    uint64_t first;  /* index of the first draw: advance it from step to step                       */
+    uint64_t stride; /* first += stride clock[0], where a clock is given                            */
+    int64_t run;     /* elements in a row that share one draw: 1; S = whole channels of NCHW        */
+    bool rescale;    /* divide what is kept by 1 - rate ("inverted dropout")                        */
 } dlf_dropout;
 
 /* y[p,i] = x[p,i] k / (rescale ? 1 - rate[p] : 1)
@@ -298,10 +304,11 @@ typedef struct dlf_dropout {
  *   y, x     (P,...), same shape; y may alias x;  member (P) int32 or NULL for 0,1,..,P-1
  *   rate     (P) in [0,1]; 0: y = x, 1: y = 0 x; NaN: y = NaN. Compared as float on every device,
  *            so that all drop the same elements
+ *   clock    (1) int32 on the device, >= 0, or NULL: see dlf_dropout.stride
  *   k is multiplied: a dropped NaN or Inf gives NaN.   cost 8 bytes per element; no mask is stored */
 DLF_MUST_CHECK dlf_status dlf_dropout_apply(dlf_tensor *y, const dlf_tensor *x,
                                             const dlf_tensor *member, const dlf_tensor *rate,
-                                            dlf_dropout dropout);
+                                            const dlf_tensor *clock, dlf_dropout dropout);
 
 #ifdef __cplusplus
 }
