@@ -229,10 +229,13 @@ static dlf_status drop_allocate(dlf_graph *g, graph_node *n)
 static dlf_status drop(dlf_graph *g, graph_node *n, dlf_tensor *y, const dlf_tensor *x)
 {
     const uint32_t layer = (uint32_t)(n - g->node);
+    /* Four draws come from one block of random bits: a step starts with a whole one. */
+    const uint64_t draws = (uint64_t)(dlf_tensor_member_count(y) + 3) / 4 * 4;
     const dlf_dropout how = {.rng = {g->seed, dlf_stream(DLF_PURPOSE_DROPOUT, layer)},
+                             .stride = draws,
                              .run = 1,
                              .rescale = n->attr.rescale};
-    return dlf_dropout_apply(y, x, &g->draw, value_or_null(g, n, 1), how);
+    return dlf_dropout_apply(y, x, &g->draw, value_or_null(g, n, 1), &g->clock, how);
 }
 
 /* In evaluation every unit stays, at what it was on average. */

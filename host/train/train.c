@@ -161,7 +161,8 @@ static dlf_status update(dlf_train *t)
         return dlf_sgd_step(w, o.momentum > 0.0 ? &t->velocity : NULL, grads, &t->lr_now, g_scale,
                             (dlf_sgd_args){o.momentum, o.weight_decay});
     const dlf_adam_args args = {o.beta1, o.beta2, o.eps, o.weight_decay, o.kind == DLF_ADAMW, 0};
-    return dlf_adam_step(w, &t->velocity, &t->square, grads, &t->lr_now, g_scale, args);
+    return dlf_adam_step(w, &t->velocity, &t->square, grads, &t->lr_now, g_scale,
+                         dlf_graph_clock(t->g), args);
 }
 
 static dlf_status step_ops(dlf_train *t)
