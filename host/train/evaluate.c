@@ -18,7 +18,8 @@ static dlf_status place_rows(dlf_train *t, int first)
 {
     int32_t *index = malloc((size_t)(t->owners * t->batch) * sizeof *index);
     if (!index) return dlf_fail(DLF_ERR_OOM, "training: out of memory");
-    for (int64_t i = 0; i < t->owners * t->batch; i++) index[i] = (int32_t)(first + i % t->batch);
+    for (int64_t i = 0; i < t->owners * t->batch; i++)
+        index[i] = (int32_t)(t->base[i / t->batch] + first + i % t->batch);
     const dlf_status status = dlf_tensor_upload_i32(&t->index, index);
     free(index);
     return status;
@@ -65,7 +66,7 @@ static dlf_status evaluate_batch(dlf_train *t, tally *y, int at, int from, int t
 
 static dlf_status check_rows(const dlf_train *t, int first, int count, bool accuracy)
 {
-    const int all = t->data->train + t->data->test;
+    const int all = t->data->train + t->data->test - t->last_base;
     if (first < 0 || count < 1 || first > all - count || all < t->batch)
         return dlf_fail(DLF_ERR_ARG,
                         "training: rows %d to %d of %d cannot be evaluated in batches "
@@ -86,7 +87,8 @@ dlf_status dlf_train_evaluate(dlf_train *t, int first, int count, double *loss, 
     if (!memory) return dlf_fail(DLF_ERR_OOM, "training: out of memory");
     tally y = {memory, memory + P, memory + 2 * P, accuracy != NULL};
     dlf_status status = DLF_OK;
-    const int last = t->data->train + t->data->test - t->batch; /* where a full batch still fits */
+    /* where a full batch still fits */
+    const int last = t->data->train + t->data->test - t->last_base - t->batch;
     for (int done = 0; done < count && status == DLF_OK; done += t->batch) {
         const int wanted = first + done, at = wanted < last ? wanted : last;
         const int fresh = count - done < t->batch ? count - done : t->batch;

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "dlf/rng.h"
 #include "train/train_internal.h"
@@ -54,7 +53,8 @@ static dlf_status shuffle(dlf_train *t)
                             dlf_stream(DLF_PURPOSE_SHUFFLE, (uint32_t)t->epoch + 1),
                             (uint32_t)t->draw[p]);
         for (int64_t s = 0; s < t->epoch_steps; s++)
-            memcpy(t->order + (s * O + p) * B, permutation + s * B, (size_t)B * sizeof *t->order);
+            for (int64_t i = 0; i < B; i++)
+                t->order[(s * O + p) * B + i] = t->base[p] + permutation[s * B + i];
     }
     free(permutation);
     return dlf_tensor_upload_i32(&t->orders, t->order);

@@ -13,7 +13,8 @@ struct dlf_train {
     dlf_graph *g;
     const dlf_dataset *data;
     dlf_train_spec spec; /* its arrays point to the copies below */
-    int32_t *draw;
+    int32_t *draw, *base; /* base: all 0 if the user gave none */
+    int32_t last_base;    /* the largest */
     double *lr, *max_norm;
     bool *stopped; /* by dlf_train_stop */
     int members, batch, rows;

@@ -39,6 +39,7 @@ void dlf_train_free(dlf_train *t)
     free(t->stopped);
     free(t->max_norm);
     free(t->lr);
+    free(t->base);
     free(t->draw);
     free(t);
 }
@@ -83,14 +84,15 @@ static dlf_status fit(dlf_train *t)
     DLF_TRY(find_input(t, "label", DLF_I32, d->label ? 1 : 0, &t->label, "one label per row"));
     snprintf(wanted, sizeof wanted, "%d targets per row", d->targets);
     DLF_TRY(find_input(t, "target", t->g->device->real, d->targets, &t->target, wanted));
-    if (t->batch > t->rows || t->rows > d->train)
+    if (t->batch > t->rows || t->rows > d->train - t->last_base)
         return dlf_fail(DLF_ERR_SHAPE,
-                        "training: batches of %d from %d rows; data set %s has %d training rows",
-                        t->batch, t->rows, d->name, d->train);
+                        "training: batches of %d from %d rows after row %d; data set %s has %d "
+                        "training rows",
+                        t->batch, t->rows, t->last_base, d->name, d->train);
     for (int p = 1; p < t->members && t->owners == 1; p++)
-        if (t->draw[p] != t->draw[0])
-            return dlf_fail(DLF_ERR_ARG,
-                            "training: 'x' is shared by all members, so all draws must be equal");
+        if (t->draw[p] != t->draw[0] || t->base[p] != t->base[0])
+            return dlf_fail(DLF_ERR_ARG, "training: 'x' is shared by all members, so all draws and "
+                                         "bases must be equal");
     for (int id = 1; id <= t->g->nodes; id++) {
         const graph_node *n = &t->g->node[id];
         if (n->hit.data && !t->hits.id) t->hits = (dlf_node){id};
@@ -109,21 +111,28 @@ static dlf_status copy_spec(dlf_train *t, const dlf_train_spec *spec)
 {
     const size_t P = (size_t)t->members;
     t->draw = malloc(P * sizeof *t->draw);
+    t->base = calloc(P, sizeof *t->base);
     t->lr = malloc(P * sizeof *t->lr);
     t->stopped = calloc(P, sizeof *t->stopped);
     if (spec->max_norm) t->max_norm = malloc(P * sizeof *t->max_norm);
-    if (!t->draw || !t->lr || !t->stopped || (spec->max_norm && !t->max_norm))
+    if (!t->draw || !t->base || !t->lr || !t->stopped || (spec->max_norm && !t->max_norm))
         return dlf_fail(DLF_ERR_OOM, "training: out of memory");
     for (size_t p = 0; p < P; p++) {
         t->draw[p] = spec->draw ? spec->draw[p] : (int32_t)p;
+        if (spec->base) t->base[p] = spec->base[p];
+        if (t->base[p] > t->last_base) t->last_base = t->base[p];
         t->lr[p] = spec->lr[p];
         if (spec->max_norm) t->max_norm[p] = spec->max_norm[p];
         if (!(spec->lr[p] > 0.0 && isfinite(spec->lr[p])))
             return dlf_fail(DLF_ERR_ARG, "training: learning rate %g of member %zu; it must be > 0",
                             spec->lr[p], p);
+        if (t->base[p] < 0)
+            return dlf_fail(DLF_ERR_ARG, "training: base %d of member %zu; rows count from 0",
+                            t->base[p], p);
     }
     t->spec = *spec;
     t->spec.draw = t->draw;
+    t->spec.base = t->base;
     t->spec.lr = t->lr;
     t->spec.max_norm = t->max_norm;
     t->rows = spec->rows ? spec->rows : t->data->train;

@@ -54,6 +54,9 @@ typedef struct dlf_train_spec {
     dlf_schedule schedule;
     int rows; /* train on the first `rows` training rows; 0: all. For learning curves and validation
                */
+    /* (P) member p sees the data set from row base[p] on, for training and evaluation: its own noise
+     * or split, where the data set is a row of copies. NULL: 0 for all. Copied */
+    const int32_t *base;
 } dlf_train_spec;
 
 typedef struct dlf_train dlf_train;
@@ -78,7 +81,7 @@ DLF_MUST_CHECK dlf_status dlf_train_probe(dlf_train *t);
 /* Mean minibatch loss of the last step, per member. Waits for the device. */
 DLF_MUST_CHECK dlf_status dlf_train_loss(dlf_train *t, double *loss);
 /* Mean loss and share of correct rows first .. first+count-1 of the data set in evaluation mode,
- * per member; either output may be NULL. A member with NaN outputs has loss NaN, accuracy counts
+ * per member (counted from its base); either output may be NULL. A member with NaN outputs has loss NaN, accuracy counts
  * its rows as wrong. accuracy needs "logits" and labels. */
 DLF_MUST_CHECK dlf_status dlf_train_evaluate(dlf_train *t, int first, int count, double *loss,
                                              double *accuracy);
