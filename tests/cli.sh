@@ -72,7 +72,7 @@ cp stdout overview
 expect 0 help; cmp -s stdout overview || fail "dlf help differs from dlf"
 expect 0 --help; expect 0 -h
 expect 0 --version; says 'dlf '
-for command in list run plot doctor; do
+for command in list run plot explain doctor; do
   expect 0 "$command" --help; says "dlf $command"
   cp stdout help
   expect 0 help "$command"; cmp -s stdout help || fail "help $command differs from $command --help"
@@ -101,7 +101,7 @@ expect 2 list questions more; complains 'too many'
 
 expect 2 lst; complains "did you mean 'list'?"
 expect 2 RUN; complains "did you mean 'run'?"
-for later in explain bench compare diagnose report verify; do
+for later in bench compare diagnose report verify; do
   expect 2 "$later"; complains 'not in this version'
   grep -qw "$later" overview && fail "help offers $later, which does not exist yet"
 done
@@ -283,6 +283,15 @@ interrupt rerun exploding
 [ $code = 130 ] || fail "Ctrl-C in a rerun: exit $code, expected 130"
 grep -q '"complete": true' rerun/exploding/result.json || fail "an interrupted rerun replaced a complete result"
 grep -q '"complete": false' rerun/exploding/interrupted/result.json || fail "the interrupted rerun was not kept"
+
+# ---- explain --------------------------------------------------------------------------------------------------
+
+expect 0 explain graph Q7; says logits; says 'lower bound'
+expect 0 explain graph vanishing --format dot; says digraph
+expect 2 explain; complains 'graph'
+expect 2 explain graph; complains 'experiment'
+expect 2 explain graph nothing; complains 'nothing'
+expect 2 explain graph Q7 --format png; complains "'png'"
 
 # ---- plot, doctor ----------------------------------------------------------------------------------------------
 

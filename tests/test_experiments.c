@@ -5,6 +5,7 @@
 #include "kernel_test.h"
 
 #include "dlf/experiment.h"
+#include "dlf/graph.h"
 #include "report/answer.h"
 
 /* Settings that exist in an experiment are applied; small enough for the CPU test bed. */
@@ -121,11 +122,53 @@ static void agrees_with_cpu(void **state)
     dlf_device_close(cpu);
 }
 
+/* Fill the inputs of a network: numbers, and labels or indices below 2. */
+static void fill_inputs(dlf_graph *g)
+{
+    for (int id = 1; id <= dlf_graph_nodes(g); id++) {
+        if (strcmp(dlf_graph_node(g, (dlf_node){id}).op, "input") != 0) continue;
+        dlf_tensor *t = dlf_graph_value(g, (dlf_node){id});
+        const int64_t n = dlf_tensor_count(t);
+        float *x = kt_random(n, 40 + (uint32_t)id, 1.0f, 0.0f);
+        int32_t *i32 = malloc((size_t)n * sizeof *i32);
+        assert_non_null(i32);
+        for (int64_t i = 0; i < n; i++) i32[i] = x[i] > 0.0f;
+        if (t->dtype == DLF_I32)
+            OK(dlf_tensor_upload_i32(t, i32));
+        else
+            OK(dlf_tensor_upload(t, x));
+        free(i32);
+        free(x);
+    }
+}
+
+/* Every network that experiments show: backward against central differences in double. Deep nets
+ * curve more than the single ops of test_graph.c, hence 1e-5. */
+static void networks_have_the_gradients_of_finite_differences(void **state)
+{
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+        if (!(*e)->network) continue;
+        dlf_graph *g = NULL;
+        dlf_gradient_check c;
+        OK((*e)->network(&g, kt_ref));
+        OK(dlf_graph_initialise(g, 3, NULL));
+        fill_inputs(g);
+        OK(dlf_graph_check_gradients(g, 1, 1e-3, &c));
+        if (!(c.worst <= 1e-5)) fail_msg("%s: %g at %s", (*e)->slug, c.worst, c.where);
+        const dlf_graph_memory m = dlf_graph_memory_of(g);
+        if (!((double)m.planned <= 1.10 * (double)m.lower_bound))
+            fail_msg("%s: plan of %lld bytes, bound %lld", (*e)->slug, (long long)m.planned,
+                     (long long)m.lower_bound);
+        dlf_graph_free(g);
+    }
+}
+
 int main(int argc, char **argv)
 {
     kt_open(argc, argv);
     if (argc > 2) cmocka_set_test_filter(argv[2]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(networks_have_the_gradients_of_finite_differences),
         cmocka_unit_test(same_seed_same_bits),
         cmocka_unit_test(results_are_complete),
         cmocka_unit_test(answers_find_their_numbers),

@@ -64,7 +64,8 @@ static const dlf_param fake_params[] = {
     {"kind", DLF_PARAM_CHOICE, 0, 0, 0, 0, "all,tanh,relu", "1", {"种类", "kind"}},
     {.name = NULL}};
 static const dlf_experiment fake_experiment = {
-    "fake", "Q7,Q8", {"问题？", "A question?"}, {"论断", "a claim"}, 5, 16, fake_params, fake_run};
+    "fake",   "Q7,Q8", {"问题？", "A question?"}, {"论断", "a claim"}, 5, 16, fake_params,
+    fake_run, NULL};
 
 static dlf_device *device;
 

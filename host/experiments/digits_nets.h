@@ -3,8 +3,8 @@
  * every quantity that textbooks name as a symptom of vanishing or exploding gradients. */
 #ifndef DLF_DIGITS_NETS_H
 #define DLF_DIGITS_NETS_H
+#include "dlf/data.h"
 #include "dlf/experiment.h"
-#include "dlf/mlp.h"
 
 enum { DLF_DIGITS_LAYERS = 72 }; /* room for depth <= 70 */
 
@@ -48,6 +48,10 @@ typedef struct dlf_digits_outcome {
 DLF_MUST_CHECK dlf_status dlf_digits_run(dlf_run *run, const dlf_dataset *data,
                                          const dlf_digits_job *job, dlf_digits_outcome *out,
                                          double *curve, double from, double to);
+
+/* The network that jobs train, for dlf_experiment.network: two members, as deep as given. */
+DLF_MUST_CHECK dlf_status dlf_digits_network(dlf_graph **out, dlf_device *device,
+                                             dlf_activation_kind kind, int depth, int width);
 
 /* Mean and interval over seeds of the double at `offset` bytes into each outcome. */
 dlf_estimate dlf_digits_estimate(const dlf_digits_outcome *first, int seeds, size_t offset);

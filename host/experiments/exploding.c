@@ -6,6 +6,7 @@
  *         (loss high, unstable, NaN; every gradient above 1.0) are tested one by one.
  * Control chi_1 = 1 and rho = 1 in the same figures; healthy networks in the audit. */
 #include "exploding.h"
+#include "digits_nets.h"
 
 #include <math.h>
 
@@ -83,6 +84,11 @@ static dlf_status run_exploding(dlf_run *run)
     return dlf_exploding_digits(run, 0.4, 1.0);
 }
 
+static dlf_status network(dlf_graph **out, dlf_device *device)
+{
+    return dlf_digits_network(out, device, DLF_TANH, 8, 64);
+}
+
 const dlf_experiment dlf_experiment_exploding = {
     .slug = "exploding",
     .questions = "Q8",
@@ -95,4 +101,5 @@ const dlf_experiment dlf_experiment_exploding = {
     .full_seeds = 32,
     .params = params,
     .run = run_exploding,
+    .network = network,
 };

@@ -6,6 +6,7 @@
  *         lists (slow loss, shrinking weights, zero weights) are tested one by one.
  * Control the critical arm (chi_1 = 1) in the same figure, healthy networks in the audit. */
 #include "vanishing.h"
+#include "digits_nets.h"
 
 #include "gradient_arms.h"
 
@@ -143,6 +144,11 @@ static dlf_status run_vanishing(dlf_run *run)
     return dlf_vanishing_digits(run, 0.4, 1.0);
 }
 
+static dlf_status network(dlf_graph **out, dlf_device *device)
+{
+    return dlf_digits_network(out, device, DLF_SIGMOID, 8, 64);
+}
+
 const dlf_experiment dlf_experiment_vanishing = {
     .slug = "vanishing",
     .questions = "Q7",
@@ -155,4 +161,5 @@ const dlf_experiment dlf_experiment_vanishing = {
     .full_seeds = 32,
     .params = params,
     .run = run_vanishing,
+    .network = network,
 };

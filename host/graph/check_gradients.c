@@ -31,17 +31,17 @@ typedef struct probe {
     graph_node *leaf;
     int64_t n;
     double *start, *gradient, *direction, *moved; /* (P,n)  */
-    double *step;                                 /* (P): h times the rms of the leaf */
-    double *up, *down;                            /* (P)    */
+    double *step;                                 /* (P): h times the length of the leaf */
+    double *value[4];                             /* (P): objectives at 1, -1, 2, -2 steps */
 } probe;
 
-/* Objective at start + sign step direction. */
-static dlf_status objective_at(probe *q, double sign, double *out)
+/* Objective at start + length step direction. */
+static dlf_status objective_at(probe *q, double length, double *out)
 {
     for (int p = 0; p < q->g->members; p++)
         for (int64_t i = 0; i < q->n; i++)
             q->moved[p * q->n + i] =
-                q->start[p * q->n + i] + sign * q->step[p] * q->direction[p * q->n + i];
+                q->start[p * q->n + i] + length * q->step[p] * q->direction[p * q->n + i];
     DLF_TRY(dlf_tensor_upload_f64(&q->leaf->value, q->moved));
     DLF_TRY(dlf_graph_forward(q->g, DLF_TRAINING));
     return dlf_graph_objective(q->g, out);
@@ -72,24 +72,47 @@ static void set_steps(probe *q, double h)
     }
 }
 
-/* Pairs (analytic, numeric) of every member and direction, appended to `pairs`. */
-static dlf_status probe_leaf(probe *q, int directions, double h, double *pairs)
+/* A derivative by backward and by differences, as far as they agree. */
+typedef struct pair {
+    double analytic, numeric;
+} pair;
+
+/* Four-point central differences (error h^4) at h, h/10, h/100, h/1000: large steps feel curvature
+ * and kinks, small ones cancellation, and where between them a derivative is best seen depends on
+ * how small it is beside the objective. The step that agrees best counts; a wrong derivative agrees
+ * at none. */
+static dlf_status difference(probe *q, double h, pair *out)
+{
+    static const double at[] = {1.0, -1.0, 2.0, -2.0};
+    const int P = q->g->members;
+    for (int k = 0; k < 4; k++, h /= 10.0) {
+        set_steps(q, h);
+        for (int i = 0; i < 4; i++) DLF_TRY(objective_at(q, at[i], q->value[i]));
+        for (int p = 0; p < P; p++) {
+            const double near = q->value[0][p] - q->value[1][p];
+            const double far = q->value[2][p] - q->value[3][p];
+            const double numeric = (8.0 * near - far) / (12.0 * q->step[p]);
+            const double error = fabs(numeric - out[p].analytic);
+            if (k == 0 || error < fabs(out[p].numeric - out[p].analytic)) out[p].numeric = numeric;
+        }
+    }
+    return DLF_OK;
+}
+
+/* Every member and direction of one leaf. */
+static dlf_status probe_leaf(probe *q, int directions, double h, pair *out)
 {
     dlf_graph *g = q->g;
     dlf_status status;
     DLF_TRY_DONE(dlf_tensor_download_f64(q->start, &q->leaf->value));
-    set_steps(q, h);
-    for (int k = 0; k < directions; k++) {
+    for (int k = 0; k < directions; k++, out += g->members) {
         draw_direction(q, (uint32_t)((q->leaf - g->node) * directions + k));
-        DLF_TRY_DONE(objective_at(q, 1.0, q->up));
-        DLF_TRY_DONE(objective_at(q, -1.0, q->down));
         for (int p = 0; p < g->members; p++) {
-            double dot = 0.0;
+            out[p].analytic = 0.0;
             for (int64_t i = 0; i < q->n; i++)
-                dot += q->gradient[p * q->n + i] * q->direction[p * q->n + i];
-            *pairs++ = dot;
-            *pairs++ = (q->up[p] - q->down[p]) / (2.0 * q->step[p]);
+                out[p].analytic += q->gradient[p * q->n + i] * q->direction[p * q->n + i];
         }
+        DLF_TRY_DONE(difference(q, h, out));
     }
 done:
     if (dlf_tensor_upload_f64(&q->leaf->value, q->start) != DLF_OK && status == DLF_OK)
@@ -102,38 +125,36 @@ static bool is_checked(const graph_node *n)
     return n->parameter || (n->external && n->want_gradient);
 }
 
-static dlf_status check_leaf(dlf_graph *g, graph_node *n, int directions, double h, double *pairs)
+static dlf_status check_leaf(dlf_graph *g, graph_node *n, int directions, double h, pair *out)
 {
     const int64_t count = graph_elements(n);
     const size_t P = (size_t)g->members;
-    double *memory = malloc((4 * (size_t)count + 3 * P) * sizeof *memory);
+    double *memory = malloc((4 * (size_t)count + 5 * P) * sizeof *memory);
     if (!memory) return dlf_fail(DLF_ERR_OOM, "graph: out of memory");
     probe q = {.g = g, .leaf = n, .n = count / g->members, .start = memory};
     q.gradient = q.start + count;
     q.direction = q.gradient + count;
     q.moved = q.direction + count;
     q.step = q.moved + count;
-    q.up = q.step + P;
-    q.down = q.up + P;
+    for (size_t i = 0; i < 4; i++) q.value[i] = q.step + (i + 1) * P;
     dlf_status status = dlf_tensor_download_f64(q.gradient, &n->gradient);
-    if (status == DLF_OK) status = probe_leaf(&q, directions, h, pairs);
+    if (status == DLF_OK) status = probe_leaf(&q, directions, h, out);
     free(memory);
     return status;
 }
 
 /* The worst pair; the floor keeps derivatives that are 0 up to rounding from counting. */
-static void judge(const dlf_graph *g, const double *pairs, int per_leaf, dlf_gradient_check *out)
+static void judge(const dlf_graph *g, const pair *pairs, int per_leaf, dlf_gradient_check *out)
 {
     double largest = 0.0;
-    for (int i = 0; i < 2 * out->directions; i++)
-        if (fabs(pairs[i]) > largest) largest = fabs(pairs[i]);
+    for (int i = 0; i < out->directions; i++) largest = fmax(largest, fabs(pairs[i].analytic));
     const double floor = 1e-6 * largest;
     int leaf = 0;
     out->worst = 0.0;
     for (int id = 1; id <= g->nodes; id++) {
         if (!is_checked(&g->node[id])) continue;
         for (int k = leaf * per_leaf; k < (leaf + 1) * per_leaf; k++) {
-            const double a = pairs[2 * k], b = pairs[2 * k + 1];
+            const double a = pairs[k].analytic, b = pairs[k].numeric;
             double size = fabs(a) > fabs(b) ? fabs(a) : fabs(b);
             if (size < floor) size = floor;
             const double error = size > 0.0 ? fabs(a - b) / size : a == b ? 0.0 : (double)INFINITY;
@@ -155,7 +176,7 @@ dlf_status dlf_graph_check_gradients(dlf_graph *g, int directions, double h,
     out->directions = leaves * per_leaf;
     if (!g->compiled || out->directions < 1)
         return dlf_fail(DLF_ERR_ARG, "graph: nothing to check; compile, and have a parameter");
-    double *pairs = malloc(2 * (size_t)out->directions * sizeof *pairs);
+    pair *pairs = malloc((size_t)out->directions * sizeof *pairs);
     if (!pairs) return dlf_fail(DLF_ERR_OOM, "graph: out of memory");
     dlf_status status;
     g->keep_running = true;
@@ -165,7 +186,7 @@ dlf_status dlf_graph_check_gradients(dlf_graph *g, int directions, double h,
     for (int id = 1; id <= g->nodes; id++) {
         if (!is_checked(&g->node[id])) continue;
         /* gradients of inputs share planned memory with nothing later: read before the next run */
-        DLF_TRY_DONE(check_leaf(g, &g->node[id], directions, h, pairs + 2 * leaf * per_leaf));
+        DLF_TRY_DONE(check_leaf(g, &g->node[id], directions, h, pairs + leaf * per_leaf));
         DLF_TRY_DONE(dlf_graph_forward(g, DLF_TRAINING));
         DLF_TRY_DONE(dlf_graph_backward(g));
         leaf++;

@@ -152,17 +152,18 @@ static dlf_status update(dlf_train *t)
 {
     const dlf_optimiser o = t->spec.optimiser;
     dlf_tensor *w = dlf_graph_parameters(t->g);
+    const dlf_tensor *lr = t->spec.keep_diverged ? &t->rate : &t->lr_now;
     const dlf_tensor *grads = dlf_graph_gradients(t->g), *g_scale = NULL;
     if (t->spec.max_norm) {
         DLF_TRY(dlf_clip_by_norm(&t->g_scale, &t->norm, grads, &t->clip));
         g_scale = &t->g_scale;
     }
     if (o.kind == DLF_SGD)
-        return dlf_sgd_step(w, o.momentum > 0.0 ? &t->velocity : NULL, grads, &t->lr_now, g_scale,
+        return dlf_sgd_step(w, o.momentum > 0.0 ? &t->velocity : NULL, grads, lr, g_scale,
                             (dlf_sgd_args){o.momentum, o.weight_decay});
     const dlf_adam_args args = {o.beta1, o.beta2, o.eps, o.weight_decay, o.kind == DLF_ADAMW, 0};
-    return dlf_adam_step(w, &t->velocity, &t->square, grads, &t->lr_now, g_scale,
-                         dlf_graph_clock(t->g), args);
+    return dlf_adam_step(w, &t->velocity, &t->square, grads, lr, g_scale, dlf_graph_clock(t->g),
+                         args);
 }
 
 static dlf_status step_ops(dlf_train *t)

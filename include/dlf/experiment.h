@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "dlf/backend.h"
+#include "dlf/graph.h"
 #include "dlf/result.h"
 #ifdef __cplusplus
 extern "C" {
@@ -20,25 +21,28 @@ typedef enum dlf_param_type { DLF_PARAM_INT, DLF_PARAM_REAL, DLF_PARAM_CHOICE } 
 typedef struct dlf_param {
     const char *name;
     dlf_param_type type;
-    double quick, full;    /* defaults of --quick and --full                                   */
-    double min, max;       /* inclusive                                                        */
-    const char *choices;   /* CHOICE: "all,tanh,relu"; first is the default                    */
-    const char *unit;      /* "layers", "1", ...                                               */
+    double quick, full;  /* defaults of --quick and --full                                   */
+    double min, max;     /* inclusive                                                        */
+    const char *choices; /* CHOICE: "all,tanh,relu"; first is the default                    */
+    const char *unit;    /* "layers", "1", ...                                               */
     dlf_text help;
 } dlf_param;
 
 typedef struct dlf_run dlf_run;
 
 typedef struct dlf_experiment {
-    const char *slug;        /* as typed: "vanishing"; also the file name                      */
-    const char *questions;   /* "Q7" or "Q14,Q18"; answers/q07.zh.md and .en.md belong to it   */
-    dlf_text title;          /* the question                                                   */
-    dlf_text claim;          /* one sentence that the run can support or refute                */
+    const char *slug;      /* as typed: "vanishing"; also the file name                      */
+    const char *questions; /* "Q7" or "Q14,Q18"; answers/q07.zh.md and .en.md belong to it   */
+    dlf_text title;        /* the question                                                   */
+    dlf_text claim;        /* one sentence that the run can support or refute                */
     int quick_seeds, full_seeds;
     const dlf_param *params; /* ends with {NULL}                                               */
     /* Build run's result. Leave early with the status of dlf_run_stage: what was added so far is
      * kept. */
     dlf_status (*run)(dlf_run *run);
+    /* A network of the experiment, small (2 members, a few rows) and compiled: what `dlf explain
+     * graph` prints and tests differentiate. NULL: it trains none. */
+    dlf_status (*network)(dlf_graph **out, dlf_device *device);
 } dlf_experiment;
 
 extern const dlf_experiment *const dlf_experiments[]; /* NULL-terminated, in question order */
@@ -68,7 +72,8 @@ bool dlf_run_is_set(const dlf_run *run, const char *param);
 DLF_MUST_CHECK dlf_status dlf_run_stage(dlf_run *run, double fraction, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- how the CLI and tests start one ---------------------------------------------------------- */
+/* ---- how the CLI and tests start one ----------------------------------------------------------
+ */
 
 typedef struct dlf_setting {
     const char *name, *value; /* as typed after --set */
@@ -77,12 +82,12 @@ typedef struct dlf_setting {
 typedef struct dlf_run_options {
     dlf_device *device;
     uint64_t seed;
-    int seeds;                 /* 0: the experiment's default for the mode */
+    int seeds; /* 0: the experiment's default for the mode */
     bool full;
     const dlf_setting *set;
     int n_set;
-    const char *command;       /* for the manifest */
-    const char *data_dir;      /* recorded as parameter data_dir; NULL: none */
+    const char *command;  /* for the manifest */
+    const char *data_dir; /* recorded as parameter data_dir; NULL: none */
     /* Called by dlf_run_stage; may be NULL. */
     void (*progress)(void *user, double fraction, const char *text);
     void *user;
@@ -99,7 +104,8 @@ DLF_MUST_CHECK dlf_status dlf_experiment_run(dlf_result **out, const dlf_experim
 
 /* Helpers shared by experiments. */
 typedef struct dlf_estimate {
-    double mean, lo, hi, sd; /* mean and 95 % Student-t interval over n values; NaN bounds if n < 2 */
+    double mean, lo, hi,
+        sd; /* mean and 95 % Student-t interval over n values; NaN bounds if n < 2 */
     int n;
 } dlf_estimate;
 dlf_estimate dlf_estimate_of(const double *values, int n, int step);

@@ -231,10 +231,11 @@ typedef struct dlf_gradient_check {
     int directions; /* how many derivatives were compared                                        */
 } dlf_gradient_check;
 
-/* Central differences of the objective along `directions` random unit directions of every parameter
- * (and wanted input), h in units of the parameter's rms, against backward; signed and relative.
- * Made for device `ref` (double). floor: 1e-6 of the largest derivative seen. The clock does not
- * move. */
+/* Four-point central differences of the objective along `directions` random unit directions of
+ * every parameter (and wanted input) against backward, signed and relative, with steps h, h/10,
+ * h/100 and h/1000 in units of the parameter's length; the step that agrees best counts. Made for
+ * device `ref` (double). floor: 1e-6 of the largest derivative. The clock and running statistics do
+ * not move. */
 DLF_MUST_CHECK dlf_status dlf_graph_check_gradients(dlf_graph *g, int directions, double h,
                                                     dlf_gradient_check *out);
 /* scale_k sum(loss_k) of each member after a forward. */

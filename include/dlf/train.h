@@ -52,6 +52,7 @@ typedef struct dlf_train_spec {
         *max_norm; /* (P) gradient clipping by global norm, Infinity: none; NULL: no clipping */
     dlf_optimiser optimiser;
     dlf_schedule schedule;
+    bool keep_diverged; /* do not freeze what diverged: its NaN spreads, as in a framework */
     int rows; /* train on the first `rows` training rows; 0: all. For learning curves and validation
                */
     /* (P) member p sees the data set from row base[p] on, for training and evaluation: its own noise
