@@ -152,8 +152,11 @@ static void a_step_is_what_the_formulas_say(void **state)
     (void)state;
     follow(dlf_sgd(0.0, 0.0), INFINITY);
     follow(dlf_sgd(0.9, 0.01), 0.5);
-    follow(dlf_adam(0.01), 0.5);
-    follow(dlf_adamw(0.1), INFINITY);
+    dlf_optimiser adam = dlf_adam(0.01), adamw = dlf_adamw(0.1);
+    adam.eps = adamw.eps =
+        1e-3; /* at 1e-8 the rounding of gradients that are really 0 would count */
+    follow(adam, 0.5);
+    follow(adamw, INFINITY);
 }
 
 /* ---- members
@@ -408,7 +411,7 @@ static void shared_batches(void **state)
     dlf_train_free(j.t);
     spec.draw = other;
     assert_int_equal(dlf_train_new(&j.t, j.g, &digits, &spec), DLF_ERR_ARG);
-    assert_non_null(strstr(dlf_error_message(), "all draws must be equal"));
+    assert_non_null(strstr(dlf_error_message(), "must be equal"));
     end(&j);
 }
 
