@@ -3,7 +3,7 @@
 # cli.sh DLF SOURCE -- the program as a user meets it: good, bad and hostile command lines.
 set -u
 dlf=$(realpath -e "$1") || exit 1
-unset DLF_CPU_LEVEL DLF_BLAS LC_ALL LC_MESSAGES NO_COLOR
+unset DLF_CPU_LEVEL DLF_BLAS DLF_DATA LC_ALL LC_MESSAGES NO_COLOR
 export LANG=C.UTF-8
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -197,6 +197,18 @@ cmp -s one two || fail "results differ between 1 and 2 threads"
 expect 0 run Q8 "${tiny[@]}" --seed 2 --device cpu -q -o seed2
 cat seed2/exploding/*.csv | cmp -s - one.csv && fail "another seed gives the same tables"
 
+# Where data sets are: checked before anything is computed, and recorded.
+mkdir sets
+expect 3 run Q8 "${tiny[@]}" --device cpu --data nowhere -o nodata; complains '--data nowhere'
+expect 3 run Q8 "${tiny[@]}" --device cpu --data=one.csv -o nodata; complains 'not a directory'
+with DLF_DATA=nowhere expect 3 run Q8 "${tiny[@]}" --device cpu -o nodata; complains 'DLF_DATA nowhere'
+[ ! -e nodata ] || fail "a refused data directory leaves an output directory"
+expect 0 run Q8 "${tiny[@]}" --device cpu -q --data sets -o data1
+grep -q '"data_dir": "sets"' data1/exploding/result.json || fail "--data is not recorded"
+with DLF_DATA=sets expect 0 run Q8 "${tiny[@]}" --device cpu -q -o data2
+grep -q '"data_dir": "sets"' data2/exploding/result.json || fail "DLF_DATA is not recorded"
+grep -q data_dir a/exploding/result.json && fail "a data directory is recorded that nobody named"
+
 # ---- sweeps ------------------------------------------------------------------------------------------------
 
 sweep=(--set depth=3 --set steps=10 --set time=5 --set starts=2 --seeds 2 --no-plot --device cpu)
@@ -313,7 +325,13 @@ if command -v gnuplot >/dev/null; then
 fi
 
 "$dlf" doctor --device cpu >stdout 2>stderr || fail "doctor: exit $?"
-says 'GB/s'; says 'GFLOP/s'
+says 'GB/s'; says 'GFLOP/s'; says 'digits: inside the binary'
+: >sets/train-images-idx3-ubyte
+"$dlf" doctor --device cpu --data sets >stdout 2>stderr || fail "doctor --data: exit $?"
+says 'fashion-mnist: sets'; says 'no cifar-10'
+rm sets/train-images-idx3-ubyte
+"$dlf" doctor --device cpu --data sets >stdout 2>stderr || fail "doctor --data: exit $?"
+says 'apt-get install dataset-fashion-mnist'
 "$dlf" doctor --device cpu --json >stdout 2>stderr || fail "doctor --json: exit $?"
 expect_json 1
 

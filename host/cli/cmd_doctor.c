@@ -102,6 +102,7 @@ static dlf_status run(const cli_call *call)
     doctor_check_cuda(&d);
     check_cpu(&d);
     doctor_check_tools(&d);
+    doctor_check_data(&d, cli_value(call->args, "data", NULL));
     doctor_check_output(&d, cli_value(call->args, "out", "out"));
     const dlf_status device_status = check_device(&d, spec);
     /* "--device nonsense" is a usage error, not a finding. */
@@ -120,6 +121,8 @@ static const cli_flag flags[] = {
              "device to check and measure, default auto"),
     CLI_FLAG("out", 'o', "DIR", "要写入的目录，默认 out",
              "directory that runs would write to, default out"),
+    CLI_FLAG("data", 0, "DIR", "要查找数据集的目录，默认取自 DLF_DATA",
+             "where to look for data sets, default from DLF_DATA"),
     CLI_FLAG("json", 0, NULL, "输出 JSON", "print JSON"),
     CLI_FLAG_LANG,
     CLI_FLAG_HELP,

@@ -2,6 +2,7 @@
  * cmd_run.c -- `dlf run`: run experiments, keep every result as soon as there is one. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -274,6 +275,19 @@ static dlf_status read_flags(job *j, const cli_args *args)
     return DLF_OK;
 }
 
+/* A mistyped directory shows before anything is computed. */
+static dlf_status read_data(job *j, const cli_args *args)
+{
+    const char *typed = cli_value(args, "data", NULL), *dir = typed ? typed : getenv("DLF_DATA");
+    struct stat info;
+    if (!dir || !*dir) return DLF_OK;
+    if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode))
+        return dlf_fail(DLF_ERR_INPUT, "%s %s is not a directory", typed ? "--data" : "DLF_DATA",
+                        dir);
+    j->options.data_dir = dir;
+    return DLF_OK;
+}
+
 static dlf_status read_sweep(job *j, const cli_args *args)
 {
     const char *text = cli_value(args, "sweep", NULL);
@@ -289,6 +303,7 @@ static dlf_status read_sweep(job *j, const cli_args *args)
 static dlf_status read_job(job *j, const cli_args *args)
 {
     DLF_TRY(read_flags(j, args));
+    DLF_TRY(read_data(j, args));
     DLF_TRY(cli_select(&j->experiments, &j->n_experiments, args));
     DLF_TRY(cli_settings(&j->set, &j->n_set, args));
     for (int i = 0; i < j->n_experiments; i++)
@@ -337,6 +352,8 @@ static const cli_flag flags[] = {
     CLI_FLAG("quick", 0, NULL, "小规模；cpu 与 ref 的默认", "small; the default on cpu and ref"),
     CLI_FLAG("full", 0, NULL, "可引用的完整规模；cuda 的默认",
              "the citable run; the default on cuda"),
+    CLI_FLAG("data", 0, "DIR", "数据集所在目录，默认取自 DLF_DATA；见 dlf doctor",
+             "where data sets are, default from DLF_DATA; see dlf doctor"),
     CLI_FLAG("out", 'o', "DIR", "输出目录，默认 out", "where to write, default out"),
     CLI_FLAG("json", 0, NULL, "标准输出只有 JSON 文档",
              "print the JSON documents and nothing else"),
@@ -361,11 +378,12 @@ const cli_command cli_run = {
     .details =
         {"结果写入 DIR/<实验>/，每完成一个立即保存。Ctrl-C 一次：停在下一处边界并保留已完成的部分；"
          "两次：立即结束。\n"
-         "退出码：0 完成（不论结论如何） 1 内部或写出错误 2 用法 4 设备不可用 5 数值自检失败 130 "
+         "退出码：0 完成（不论结论如何） 1 内部或写出错误 2 用法 3 数据不可读 4 设备不可用 5 "
+         "数值自检失败 130 "
          "中断",
          "Results go to DIR/<experiment>/ as soon as each is finished. Ctrl-C once stops at "
          "the next\nboundary and keeps what is finished; twice ends at once.\n"
          "Exit codes: 0 done (whatever the verdicts), 1 internal or output error, 2 usage,\n"
-         "4 no usable device, 5 a numerical self-check failed, 130 interrupted"},
+         "3 unreadable data, 4 no usable device, 5 a numerical self-check failed, 130 interrupted"},
     .flags = flags,
     .run = run};

@@ -30,6 +30,7 @@ doctor_item *doctor_add(doctor *d, const char *id, doctor_level level, dlf_text 
 void doctor_check_build(doctor *d);
 void doctor_check_cuda(doctor *d);
 void doctor_check_tools(doctor *d);
+void doctor_check_data(doctor *d, const char *dir); /* NULL: as without --data */
 void doctor_check_output(doctor *d, const char *dir);
 /* Copy bandwidth and GEMM rate, through the same calls that experiments use. */
 void doctor_measure(doctor *d, dlf_device *dev);

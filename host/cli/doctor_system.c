@@ -13,7 +13,9 @@
 #include "cli/doctor.h"
 #include "cli/term.h"
 #include "data/embedded.h"
+#include "dlf/data.h"
 #include "git_hash.h"
+#include "result/buffer.h"
 
 static const dlf_text nothing = {NULL, NULL};
 
@@ -183,6 +185,32 @@ void doctor_check_tools(doctor *d)
                     : (dlf_text){"输出是 UTF-8：export LANG=C.UTF-8",
                                  "output is UTF-8: export LANG=C.UTF-8"},
                utf8 ? "UTF-8" : "LC_ALL, LC_CTYPE, LANG do not say UTF-8");
+}
+
+/* ---- data ---------------------------------------------------------------------------------------
+ */
+
+void doctor_check_data(doctor *d, const char *dir)
+{
+    const dlf_text install = {"部分实验需要它：apt-get install dataset-fashion-mnist",
+                              "some experiments need it: apt-get install dataset-fashion-mnist"};
+    dlf_buffer found = {0}, absent = {0};
+    bool fashion = false;
+    for (int i = 0; dlf_dataset_names[i]; i++) {
+        const char *name = dlf_dataset_names[i];
+        char *place = NULL;
+        if (dlf_dataset_find(&place, name, dir) == DLF_OK) {
+            dlf_buffer_printf(&found, "%s%s: %s", found.size ? ", " : "", name, place);
+            fashion = fashion || strcmp(name, "fashion-mnist") == 0;
+        } else {
+            dlf_buffer_printf(&absent, ", no %s", name);
+        }
+        free(place);
+    }
+    doctor_add(d, "data_sets", fashion ? DOCTOR_OK : DOCTOR_WARN, fashion ? nothing : install,
+               "%s%s", found.data ? found.data : "none", absent.data ? absent.data : "");
+    dlf_buffer_free(&found);
+    dlf_buffer_free(&absent);
 }
 
 void doctor_check_output(doctor *d, const char *dir)

@@ -1,38 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * digits.c -- the shipped handwritten digits: inflate, parse, split, scale. */
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "data/dataset.h"
 #include "data/embedded.h"
-#include "dlf/data.h"
 #include "dlf/rng.h"
 
 enum { SIDE = 8, PIXELS = SIDE * SIDE, CLASSES = 10, PIXEL_MAX = 16, TEST_ROWS = 500 };
 enum { TEXT_MAX = 1 << 20 }; /* the real file inflates to 264 kB */
-
-void dlf_dataset_free(dlf_dataset *d)
-{
-    if (!d) return;
-    free(d->x);
-    free(d->label);
-    free(d->target);
-    memset(d, 0, sizeof *d);
-}
-
-void dlf_permutation(int32_t *out, int32_t n, uint64_t seed, uint32_t stream, uint32_t member)
-{
-    for (int32_t i = 0; i < n; i++) out[i] = i;
-    for (int32_t i = n - 1; i > 0; i--) {
-        const uint32_t bits = dlf_rng_bits(seed, stream, member, (uint64_t)i);
-        const int32_t j = (int32_t)((uint64_t)bits * (uint64_t)(i + 1) >> 32);
-        const int32_t t = out[i];
-        out[i] = out[j];
-        out[j] = t;
-    }
-}
 
 /* gzip -> NUL-terminated text. */
 static dlf_status inflate_text(char **out, size_t *out_size, const void *gz, size_t size,
@@ -87,22 +65,6 @@ static dlf_status parse_rows(dlf_dataset *d, const char *text, int rows, const c
     return DLF_OK;
 }
 
-static void scale(dlf_dataset *d)
-{
-    double square = 0.0;
-    const int rows = d->train + d->test;
-    for (int c = 0; c < PIXELS; c++) {
-        double mean = 0.0;
-        for (int r = 0; r < d->train; r++) mean += d->x[r * PIXELS + c];
-        mean /= d->train;
-        for (int r = 0; r < rows; r++) d->x[r * PIXELS + c] -= (float)mean;
-        for (int r = 0; r < d->train; r++)
-            square += (double)d->x[r * PIXELS + c] * d->x[r * PIXELS + c];
-    }
-    const float inverse = (float)(1.0 / sqrt(square / ((double)d->train * PIXELS)));
-    for (int i = 0; i < rows * PIXELS; i++) d->x[i] *= inverse;
-}
-
 static dlf_status shuffle(dlf_dataset *d, int rows)
 {
     int32_t *order = malloc((size_t)rows * sizeof *order);
@@ -128,7 +90,18 @@ static dlf_status shuffle(dlf_dataset *d, int rows)
     return DLF_OK;
 }
 
-dlf_status dlf_digits_parse(dlf_dataset *out, const void *gz, size_t size, const char *name)
+/* Keep the first `train` and the first `test` rows. */
+static void keep(dlf_dataset *d, int train, int test)
+{
+    memmove(d->x + train * PIXELS, d->x + d->train * PIXELS,
+            (size_t)(test * PIXELS) * sizeof *d->x);
+    memmove(d->label + train, d->label + d->train, (size_t)test * sizeof *d->label);
+    d->train = train;
+    d->test = test;
+}
+
+static dlf_status parse(dlf_dataset *out, const void *gz, size_t size, const char *name, int train,
+                        int test)
 {
     dlf_status status;
     char *text = NULL;
@@ -149,26 +122,32 @@ dlf_status dlf_digits_parse(dlf_dataset *out, const void *gz, size_t size, const
                          .classes = CLASSES,
                          .channels = 1,
                          .height = SIDE,
-                         .width = SIDE,
-                         .x = malloc((size_t)rows * PIXELS * sizeof(float)),
-                         .label = malloc((size_t)rows * sizeof(int32_t))};
-    if (!out->x || !out->label) {
-        status = dlf_fail(DLF_ERR_OOM, "%s: out of memory", name);
-        goto done;
-    }
+                         .width = SIDE};
+    DLF_TRY_DONE(dlf_dataset_allocate(out, true, name));
     DLF_TRY_DONE(parse_rows(out, text, rows, name));
     DLF_TRY_DONE(shuffle(out, rows));
-    scale(out);
+    keep(out, dlf_rows_wanted(train, out->train), dlf_rows_wanted(test, out->test));
+    status = dlf_dataset_scale(out);
 done:
     free(text);
     if (status != DLF_OK) dlf_dataset_free(out);
     return status;
 }
 
-dlf_status dlf_digits_load(dlf_dataset *out)
+dlf_status dlf_digits_parse(dlf_dataset *out, const void *gz, size_t size, const char *name)
+{
+    return parse(out, gz, size, name, 0, 0);
+}
+
+dlf_status dlf_load_digits(dlf_dataset *out, int train, int test)
 {
     size_t size = 0;
     const unsigned char *gz = dlf_embedded_find("data/digits.csv.gz", &size);
     if (!gz) return dlf_fail(DLF_ERR_INTERNAL, "digits are missing from this build");
-    return dlf_digits_parse(out, gz, size, "data/digits.csv.gz");
+    return parse(out, gz, size, "data/digits.csv.gz", train, test);
+}
+
+dlf_status dlf_digits_load(dlf_dataset *out)
+{
+    return dlf_load_digits(out, 0, 0);
 }

@@ -6,7 +6,6 @@
  * that the size of the file contradicts. */
 #ifndef DLF_DATA_H
 #define DLF_DATA_H
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,8 +60,8 @@ typedef struct dlf_dataset_request {
  *   IDX    train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte,
  *          t10k-labels-idx1-ubyte, each plain or .gz; unsigned bytes; 1 x height x width
  *   CIFAR  data_batch_1.bin, ... (as many of 1..5 as there are without a gap), test_batch.bin
- *   NPY    x.npy, y.npy, and x_test.npy, y_test.npy or neither: then every fifth row of one fixed
- *          permutation is a test row. Versions 1-3; little-endian f4, f8, u1, i4, i8, C order. x is
+ *   NPY    x.npy, y.npy, and x_test.npy, y_test.npy or neither: then the last fifth (at least one
+ *          row) of one fixed permutation are the test rows. Versions 1-3; little-endian f4, f8, u1, i4, i8, C order. x is
  *          (n), (n,features), (n,h,w) or (n,c,h,w); integer y (n) or (n,1): labels; floating y (n)
  *          or (n,targets): targets
  *
