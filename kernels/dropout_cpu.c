@@ -102,7 +102,8 @@ dlf_status DLF_CPU(dropout_apply)(dlf_tensor *y, const dlf_tensor *x, const dlf_
                                   const dlf_tensor *rate, const dlf_tensor *clock,
                                   dlf_dropout dropout)
 {
-    if (clock) dropout.first += dropout.stride * (uint64_t) * (const int32_t *)clock->data;
+    const int32_t now = clock ? *(const int32_t *)clock->data : 0;
+    dropout.first += dropout.stride * (uint64_t)now;
     const int64_t P = y->shape[0], n = dlf_tensor_member_count(y);
     const int64_t pieces = (n + PIECE - 1) / PIECE;
     const bool stream = y->data != x->data && dlf_cpu_streams(P * n * (int64_t)sizeof(float));

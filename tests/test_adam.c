@@ -356,8 +356,8 @@ static void far_members(void **state)
 
 /* ---- clock and freezing --------------------------------------------------------------------- */
 
-/* A step whose number stands on the device gives the bits of one whose number is an argument; and
- * the correction is the one of that step, on ref to the last bits. */
+/* A step whose number stands on the device gives the bits of one whose number is an
+ * argument. */
 static void clock_is_the_step(void **state)
 {
     (void)state;
@@ -367,21 +367,25 @@ static void clock_is_the_step(void **state)
     for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++)
         for (int decoupled = 0; decoupled < 2; decoupled++) {
             dlf_adam_args args = usual;
-            args.weight_decay = 0.1, args.decoupled = decoupled, args.step = steps[k];
-            double got[2][3][P * N];
-            for (int side = 0; side < 2; side++) {
-                optimiser o = optimiser_of(kt_dev, &q);
+            args.weight_decay = 0.1, args.decoupled = decoupled;
+            double got[4][3][P * N];
+            for (int turn = 0; turn < 4; turn++) {
+                dlf_device *dev = turn / 2 ? kt_ref : kt_dev;
+                const bool by_clock = turn % 2;
+                optimiser o = optimiser_of(dev, &q);
                 dlf_tensor clock;
-                OK(dlf_tensor_new(&clock, kt_dev, DLF_I32, 1));
+                OK(dlf_tensor_new(&clock, dev, DLF_I32, 1));
                 OK(dlf_tensor_upload_i32(&clock, &(int32_t){steps[k] - 1}));
-                if (side) args.step = 0; /* not looked at */
-                OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, &o.s, side ? &clock : NULL, args));
-                OK(dlf_tensor_download_f64(got[side][0], &o.w));
-                OK(dlf_tensor_download_f64(got[side][1], &o.m));
-                OK(dlf_tensor_download_f64(got[side][2], &o.v));
+                args.step = by_clock ? 0 : steps[k]; /* 0 is not looked at */
+                OK(dlf_adam_step(&o.w, &o.m, &o.v, &o.g, &o.lr, &o.s, by_clock ? &clock : NULL,
+                                 args));
+                OK(dlf_tensor_download_f64(got[turn][0], &o.w));
+                OK(dlf_tensor_download_f64(got[turn][1], &o.m));
+                OK(dlf_tensor_download_f64(got[turn][2], &o.v));
                 dlf_tensor_free(&clock), optimiser_free(&o);
             }
             assert_memory_equal(got[0], got[1], sizeof got[0]);
+            assert_memory_equal(got[2], got[3], sizeof got[2]);
         }
     problem_free(&q);
 }
@@ -428,18 +432,21 @@ static void frozen_members_stay(void **state)
         }
         dlf_adam_args args = usual;
         args.weight_decay = 0.1, args.decoupled = decoupled;
-        optimiser o = run(kt_dev, &q, true, 3, args);
-        float w[P * N], m[P * N], v[P * N];
-        OK(dlf_tensor_download(w, &o.w));
-        OK(dlf_tensor_download(m, &o.m));
-        OK(dlf_tensor_download(v, &o.v));
-        for (int i = 0; i < P * N; i++) {
-            const bool moved = i < N || i >= 3 * N;
-            assert_true(isnan(q.w[i]) ? isnan(w[i]) : (w[i] != q.w[i]) == moved);
-            assert_true((m[i] != 0.0f) == moved && (v[i] != 0.0f) == moved);
-            assert_true(moved || isnan(w[i]) || signbit(w[i]) == signbit(q.w[i]));
+        for (int side = 0; side < 2; side++) {
+            optimiser o = run(side ? kt_ref : kt_dev, &q, true, 3, args);
+            float w[P * N], m[P * N], v[P * N];
+            OK(dlf_tensor_download(w, &o.w));
+            OK(dlf_tensor_download(m, &o.m));
+            OK(dlf_tensor_download(v, &o.v));
+            for (int i = 0; i < P * N; i++) {
+                const bool moved = i < N || i >= 3 * N;
+                assert_true(isnan(q.w[i]) ? isnan(w[i]) : (w[i] != q.w[i]) == moved);
+                assert_true((m[i] != 0.0f) == moved && (v[i] != 0.0f) == moved);
+                assert_true(moved || isnan(w[i]) || signbit(w[i]) == signbit(q.w[i]));
+            }
+            optimiser_free(&o);
         }
-        optimiser_free(&o), problem_free(&q);
+        problem_free(&q);
     }
 }
 
