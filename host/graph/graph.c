@@ -29,6 +29,7 @@ static void free_node(graph_node *n)
 void dlf_graph_free(dlf_graph *g)
 {
     if (!g) return;
+    graph_free_lanes(g);
     for (int id = 1; id <= g->nodes; id++) free_node(&g->node[id]);
     dlf_tensor *owned[] = {&g->parameters, &g->gradients, &g->block, &g->clock, &g->draw};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) dlf_tensor_free(owned[i]);
@@ -188,6 +189,11 @@ dlf_node graph_add(dlf_graph *g, const dlf_graph_op *op, const char *name, graph
         }
     }
     if (op->shape(g, n) != DLF_OK) return (dlf_node){0};
+    if (!op->shares && n->shape[0] != g->members) { /* members run at different times */
+        graph_refuse(g, n,
+                     "what all members share can only be read by matmul, embedding and losses");
+        return (dlf_node){0};
+    }
     return handle(g, n);
 }
 

@@ -98,12 +98,15 @@ struct graph_node {
     dlf_tensor keep; /* drop: 1 - rate                             */
 };
 
-/* A piece of the planned block, alive from step first to step last (both included). */
+/* A piece of every member's row of the planned block, alive from step first to step last (both
+ * included). */
 typedef struct graph_store {
     int64_t elements, at; /* of the device's real type */
     int first, last;
     int merged; /* this store became part of that one; -1: it is its own */
 } graph_store;
+
+typedef struct graph_lane graph_lane;
 
 struct dlf_graph {
     dlf_device *device;
@@ -121,9 +124,12 @@ struct dlf_graph {
 
     int64_t parameter_elements; /* of one member, padding included */
     dlf_tensor parameters, gradients;
-    dlf_tensor block; /* values and gradients, as planned */
+    dlf_tensor block; /* (P,row): values and gradients, as planned; a row per member */
+    int64_t row;
     dlf_tensor clock, draw;
     uint64_t seed;     /* of dropout's masks */
+    graph_lane *lane;  /* lanes.c; none on devices whose work is queued */
+    int lanes, tile;   /* tile: members at a time */
     bool keep_running; /* a gradient check must not move running statistics */
 };
 
@@ -153,5 +159,21 @@ bool graph_same_shape(const graph_node *a, const graph_node *b);
 dlf_status graph_plan(dlf_graph *g);
 int graph_store_of(const dlf_graph *g, int store); /* following merges */
 unsigned graph_saves(const dlf_graph *g, const graph_node *n);
+
+/* ---- run.c ---- */
+dlf_status graph_run_forward(dlf_graph *lane,
+                             dlf_graph_mode mode); /* of the members that `lane` has */
+dlf_status graph_run_backward(dlf_graph *lane);
+
+/* ---- lanes.c ---- */
+dlf_status graph_make_lanes(dlf_graph *g);
+void graph_free_lanes(dlf_graph *g);
+/* Run `body` for all members: once with the graph itself, or in pieces first..first+count-1 on
+ * several threads, each with a lane that stands for the graph with those members only. */
+typedef dlf_status (*graph_body)(dlf_graph *lane, int first, int count, void *user);
+dlf_status graph_for_members(dlf_graph *g, graph_body body, void *user);
+/* A tensor (P,...) of the caller's for use beside a lane; one that all members share must not be.
+ */
+dlf_tensor graph_part(const dlf_graph *lane, const dlf_tensor *t, int first, int count);
 
 #endif

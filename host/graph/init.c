@@ -147,8 +147,8 @@ static dlf_status fill(dlf_tensor *t, double value)
     return status;
 }
 
-/* The layer number of the stream counts the parameters that are drawn: other nodes, biases that start
- * at 0 and gammas that start at 1 do not change what a network starts from. */
+/* The layer number of the stream counts the parameters that are drawn: other nodes, biases that
+ * start at 0 and gammas that start at 1 do not change what a network starts from. */
 static dlf_status draw_parameter(dlf_graph *g, graph_node *n, uint64_t seed, uint32_t number,
                                  const int32_t *draw)
 {

@@ -60,9 +60,10 @@ static void number_steps(dlf_graph *g)
 
 /* ---- pieces ---- */
 
-static int new_store(dlf_graph *g, int64_t elements, int first, int last)
+static int new_store(dlf_graph *g, const graph_node *n, int first, int last)
 {
-    enum { ALIGN = 64 }; /* elements: 256 bytes of float */
+    enum { ALIGN = 64 };                               /* elements: 256 bytes of float */
+    int64_t elements = graph_elements(n) / g->members; /* of one member: see graph->row */
     if (g->stores == g->stores_room) {
         const int room = g->stores_room ? 2 * g->stores_room : 64;
         graph_store *grown = realloc(g->store, (size_t)room * sizeof *grown);
@@ -114,8 +115,7 @@ static dlf_status plan_values(dlf_graph *g)
         if (!n->op) continue;
         const int shared = n->op->shares ? n->input[0] : 0;
         if (shared && g->node[shared].value_store < 0) continue; /* a view of a leaf */
-        n->value_store =
-            new_store(g, graph_elements(n), g->node[id].forward_step, last_read(g, id));
+        n->value_store = new_store(g, n, g->node[id].forward_step, last_read(g, id));
         if (n->value_store < 0) return graph_fail(g, DLF_ERR_OOM, "graph: out of memory");
         if (shared) merge(g, g->node[shared].value_store, n->value_store);
     }
@@ -163,7 +163,7 @@ static dlf_status plan_gradients(dlf_graph *g)
         if (!planned_gradient(n)) continue;
         const int first = first_write(g, id);
         const int last = n->want_gradient ? end : g->node[id].backward_step;
-        n->gradient_store = new_store(g, graph_elements(n), first, last < first ? first : last);
+        n->gradient_store = new_store(g, n, first, last < first ? first : last);
         if (n->gradient_store < 0) return graph_fail(g, DLF_ERR_OOM, "graph: out of memory");
     }
     /* In place: dx is first written here, and dy has no other reader. */
@@ -199,7 +199,7 @@ static dlf_status plan_temporaries(dlf_graph *g)
             for (int j = 0; j < i; j++) before |= n->input[j] == n->input[i];
             n->call.beta[i] = before ? 1.0 : 0.0;
             if (x->active && (!before || n->op->accumulates >> i & 1u)) continue;
-            n->temp_store[i] = new_store(g, graph_elements(x), step, step);
+            n->temp_store[i] = new_store(g, x, step, step);
             if (n->temp_store[i] < 0) return graph_fail(g, DLF_ERR_OOM, "graph: out of memory");
             n->call.beta[i] = 0.0;
         }
@@ -284,7 +284,7 @@ static dlf_status plan_offsets(dlf_graph *g)
 {
     static const store_order orders[] = {larger_first, heavier_first, earlier_first, longer_first};
     enum { ORDERS = sizeof orders / sizeof orders[0] };
-    const int64_t real = (int64_t)dlf_dtype_size(g->device->real);
+    const int64_t real = (int64_t)dlf_dtype_size(g->device->real) * g->members;
     int *order = malloc((size_t)(g->stores + 1) * sizeof *order);
     if (!order) return graph_fail(g, DLF_ERR_OOM, "graph: out of memory");
     int n = 0;
@@ -313,7 +313,8 @@ static dlf_status plan_offsets(dlf_graph *g)
             best = i;
         }
     }
-    g->memory.planned = place(g, order, n, orders[best]) * real;
+    g->row = place(g, order, n, orders[best]);
+    g->memory.planned = g->row * real;
     free(order);
     return DLF_OK;
 }

@@ -14,7 +14,7 @@ static dlf_tensor in_block(const dlf_graph *g, int store, const graph_node *like
                     .device = g->device,
                     .dtype = like->dtype,
                     .ndim = like->ndim,
-                    .stride = graph_elements(like) / like->shape[0],
+                    .stride = g->row,
                     .view = true};
     memcpy(t.shape, like->shape, sizeof t.shape);
     return t;
@@ -48,8 +48,7 @@ static dlf_status allocate(dlf_graph *g)
         DLF_TRY(dlf_tensor_zero(&g->gradients));
         g->memory.parameters += 2 * g->members * g->parameter_elements * real;
     }
-    if (g->memory.planned)
-        DLF_TRY(dlf_tensor_new(&g->block, dev, dev->real, g->memory.planned / real));
+    if (g->memory.planned) DLF_TRY(dlf_tensor_new(&g->block, dev, dev->real, g->members, g->row));
     for (int id = 1; id <= g->nodes; id++) {
         graph_node *n = &g->node[id];
         if (!n->op) {
@@ -104,7 +103,7 @@ dlf_status dlf_graph_compile(dlf_graph *g)
     DLF_TRY(allocate(g));
     point_calls(g);
     g->compiled = true;
-    return DLF_OK;
+    return graph_make_lanes(g);
 }
 
 /* ---- run ---- */
@@ -116,9 +115,8 @@ static dlf_status must_be_compiled(const dlf_graph *g)
     return dlf_fail(DLF_ERR_ARG, "graph: call dlf_graph_compile first");
 }
 
-dlf_status dlf_graph_forward(dlf_graph *g, dlf_graph_mode mode)
+dlf_status graph_run_forward(dlf_graph *g, dlf_graph_mode mode)
 {
-    DLF_TRY(must_be_compiled(g));
     for (int id = 1; id <= g->nodes; id++) {
         graph_node *n = &g->node[id];
         if (n->op) DLF_TRY(n->op->forward(g, n, mode));
@@ -135,9 +133,8 @@ static dlf_status run_backward(dlf_graph *g, graph_node *n)
     return DLF_OK;
 }
 
-dlf_status dlf_graph_backward(dlf_graph *g)
+dlf_status graph_run_backward(dlf_graph *g)
 {
-    DLF_TRY(must_be_compiled(g));
     for (int id = 1; id <= g->nodes; id++) {
         graph_node *n = &g->node[id];
         if (n->seeded && n->active) DLF_TRY(dlf_tensor_copy(&n->gradient, &n->seed));
@@ -147,6 +144,30 @@ dlf_status dlf_graph_backward(dlf_graph *g)
         if (n->backward_step >= 0) DLF_TRY(run_backward(g, n));
     }
     return DLF_OK;
+}
+
+static dlf_status forward_body(dlf_graph *lane, int first, int count, void *user)
+{
+    (void)first, (void)count;
+    return graph_run_forward(lane, *(const dlf_graph_mode *)user);
+}
+
+static dlf_status backward_body(dlf_graph *lane, int first, int count, void *user)
+{
+    (void)first, (void)count, (void)user;
+    return graph_run_backward(lane);
+}
+
+dlf_status dlf_graph_forward(dlf_graph *g, dlf_graph_mode mode)
+{
+    DLF_TRY(must_be_compiled(g));
+    return graph_for_members(g, forward_body, &mode);
+}
+
+dlf_status dlf_graph_backward(dlf_graph *g)
+{
+    DLF_TRY(must_be_compiled(g));
+    return graph_for_members(g, backward_body, NULL);
 }
 
 dlf_status dlf_graph_set_hyper(dlf_graph *g, dlf_node hyper, const double *values)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dlf/rng.h"
+#include "graph/graph_internal.h"
 #include "train/train_internal.h"
 
 /* ---- optimisers and schedules ---- */
@@ -121,58 +122,109 @@ dlf_status train_gather(dlf_train *t, dlf_node node, const dlf_tensor *all)
     return dlf_gather_rows(&rows, all, &t->index);
 }
 
-static dlf_status gather_batch(dlf_train *t)
+/* Some members of a training, beside the lane of the graph that stands for them. */
+typedef struct part {
+    dlf_train *t;
+    dlf_graph *g;
+    int first, count;
+} part;
+
+static dlf_tensor members_of(const part *p, const dlf_tensor *all)
 {
+    return graph_part(p->g, all, p->first, p->count);
+}
+
+/* The rows of this step into an input that has one batch per member; shared ones come before. */
+static dlf_status gather_own(const part *p, dlf_node node, const dlf_tensor *all)
+{
+    if (!node.id) return DLF_OK;
+    const dlf_tensor *value = dlf_graph_value(p->g, node), index = members_of(p, &p->t->index);
+    const int64_t shape[] = {p->count, p->t->batch, all->ndim > 1 ? all->shape[1] : 1};
+    dlf_tensor rows = dlf_tensor_reshape(value, all->ndim > 1 ? 3 : 2, shape), source = *all;
+    source.device = p->g->device;
+    return dlf_gather_rows(&rows, &source, &index);
+}
+
+static dlf_status gather_batch(const part *p)
+{
+    const dlf_train *t = p->t;
+    if (t->owners != t->members) return DLF_OK;
+    DLF_TRY(gather_own(p, t->x, &t->all_x));
+    DLF_TRY(gather_own(p, t->label, &t->all_label));
+    return gather_own(p, t->target, &t->all_target);
+}
+
+static dlf_status gather_shared(dlf_train *t)
+{
+    if (t->owners == t->members) return DLF_OK;
     DLF_TRY(train_gather(t, t->x, &t->all_x));
     DLF_TRY(train_gather(t, t->label, &t->all_label));
     return train_gather(t, t->target, &t->all_target);
 }
 
-static dlf_status forward_backward(dlf_train *t)
+static dlf_status guard(const part *p)
 {
-    DLF_TRY(gather_batch(t));
-    DLF_TRY(dlf_graph_forward(t->g, DLF_TRAINING));
-    return dlf_graph_backward(t->g);
-}
-
-static dlf_status guard(dlf_train *t)
-{
+    dlf_train *t = p->t;
+    dlf_tensor lr_now = members_of(p, &t->lr_now), first_bad = members_of(p, &t->first_bad);
+    const dlf_tensor rate = members_of(p, &t->rate);
     for (int k = 0; k < t->losses; k++) {
         const int64_t shape[] = {t->members, DLF_MOMENTS};
         const dlf_tensor slice = dlf_tensor_slice(&t->moments, k, 1);
-        dlf_tensor moments = dlf_tensor_reshape(&slice, 2, shape);
-        DLF_TRY(dlf_moments(&moments, dlf_graph_value(t->g, t->loss[k])));
-        DLF_TRY(
-            dlf_step_guard(&t->lr_now, &t->first_bad, &t->rate, &moments, dlf_graph_clock(t->g)));
+        const dlf_tensor all = dlf_tensor_reshape(&slice, 2, shape);
+        dlf_tensor moments = members_of(p, &all);
+        DLF_TRY(dlf_moments(&moments, dlf_graph_value(p->g, t->loss[k])));
+        DLF_TRY(dlf_step_guard(&lr_now, &first_bad, &rate, &moments, dlf_graph_clock(p->g)));
     }
     return DLF_OK;
 }
 
-static dlf_status update(dlf_train *t)
+static dlf_status update(const part *p)
 {
+    dlf_train *t = p->t;
     const dlf_optimiser o = t->spec.optimiser;
-    dlf_tensor *w = dlf_graph_parameters(t->g);
-    const dlf_tensor *lr = t->spec.keep_diverged ? &t->rate : &t->lr_now;
-    const dlf_tensor *grads = dlf_graph_gradients(t->g), *g_scale = NULL;
+    dlf_tensor *w = dlf_graph_parameters(p->g);
+    const dlf_tensor *grads = dlf_graph_gradients(p->g);
+    const dlf_tensor lr = members_of(p, t->spec.keep_diverged ? &t->rate : &t->lr_now);
+    dlf_tensor g_scale = {0}, velocity = {0}, square = {0};
     if (t->spec.max_norm) {
-        DLF_TRY(dlf_clip_by_norm(&t->g_scale, &t->norm, grads, &t->clip));
-        g_scale = &t->g_scale;
+        g_scale = members_of(p, &t->g_scale);
+        dlf_tensor norm = members_of(p, &t->norm);
+        const dlf_tensor clip = members_of(p, &t->clip);
+        DLF_TRY(dlf_clip_by_norm(&g_scale, &norm, grads, &clip));
     }
+    const dlf_tensor *scale = g_scale.data ? &g_scale : NULL;
+    if (t->velocity.data) velocity = members_of(p, &t->velocity);
     if (o.kind == DLF_SGD)
-        return dlf_sgd_step(w, o.momentum > 0.0 ? &t->velocity : NULL, grads, lr, g_scale,
+        return dlf_sgd_step(w, velocity.data ? &velocity : NULL, grads, &lr, scale,
                             (dlf_sgd_args){o.momentum, o.weight_decay});
+    square = members_of(p, &t->square);
     const dlf_adam_args args = {o.beta1, o.beta2, o.eps, o.weight_decay, o.kind == DLF_ADAMW, 0};
-    return dlf_adam_step(w, &t->velocity, &t->square, grads, lr, g_scale, dlf_graph_clock(t->g),
-                         args);
+    return dlf_adam_step(w, &velocity, &square, grads, &lr, scale, dlf_graph_clock(p->g), args);
+}
+
+static dlf_status step_body(dlf_graph *lane, int first, int count, void *user)
+{
+    const part p = {user, lane, first, count};
+    DLF_TRY(gather_batch(&p));
+    DLF_TRY(graph_run_forward(lane, DLF_TRAINING));
+    DLF_TRY(guard(&p));
+    DLF_TRY(graph_run_backward(lane));
+    return update(&p);
+}
+
+static dlf_status probe_body(dlf_graph *lane, int first, int count, void *user)
+{
+    const part p = {user, lane, first, count};
+    DLF_TRY(gather_batch(&p));
+    DLF_TRY(graph_run_forward(lane, DLF_TRAINING));
+    DLF_TRY(guard(&p)); /* for dlf_train_loss */
+    return graph_run_backward(lane);
 }
 
 static dlf_status step_ops(dlf_train *t)
 {
-    DLF_TRY(gather_batch(t));
-    DLF_TRY(dlf_graph_forward(t->g, DLF_TRAINING));
-    DLF_TRY(guard(t));
-    DLF_TRY(dlf_graph_backward(t->g));
-    return update(t);
+    DLF_TRY(gather_shared(t));
+    return graph_for_members(t->g, step_body, t);
 }
 
 /* The first step runs the ops one by one (they may allocate scratch); the second records them. */
@@ -208,8 +260,8 @@ dlf_status dlf_train_run(dlf_train *t, int steps)
 dlf_status dlf_train_probe(dlf_train *t)
 {
     DLF_TRY(turn_page(t));
-    DLF_TRY(forward_backward(t));
-    return guard(t); /* for dlf_train_loss */
+    DLF_TRY(gather_shared(t));
+    return graph_for_members(t->g, probe_body, t);
 }
 
 int dlf_train_epoch_steps(const dlf_train *t)
@@ -263,12 +315,12 @@ static dlf_status copy_member(dlf_train *t, int member, bool keep)
 {
     const dlf_tensor *pairs[2] = {dlf_graph_parameters(t->g), &t->kept};
     for (int id = 0; id <= dlf_graph_nodes(t->g); id++) {
-        for (int part = 0; part < (id ? 2 : 1); part++) {
+        for (int half = 0; half < (id ? 2 : 1); half++) {
             if (id) {
                 const dlf_node n = {id};
                 if (!t->kept_running[id].mean.data) break;
-                pairs[0] = part ? dlf_graph_running_var(t->g, n) : dlf_graph_running_mean(t->g, n);
-                pairs[1] = part ? &t->kept_running[id].var : &t->kept_running[id].mean;
+                pairs[0] = half ? dlf_graph_running_var(t->g, n) : dlf_graph_running_mean(t->g, n);
+                pairs[1] = half ? &t->kept_running[id].var : &t->kept_running[id].mean;
             }
             dlf_tensor to = dlf_tensor_slice(pairs[keep], member, 1);
             const dlf_tensor from = dlf_tensor_slice(pairs[!keep], member, 1);
