@@ -13,15 +13,8 @@
 #include <zlib.h>
 
 #include "data/embedded.h"
+#include "data_test.h"
 #include "dlf/data.h"
-
-static uint64_t fnv(const void *data, size_t size)
-{
-    const unsigned char *p = data;
-    uint64_t h = 14695981039346656037u;
-    for (size_t i = 0; i < size; i++) h = (h ^ p[i]) * 1099511628211u;
-    return h;
-}
 
 static void shipped_digits(void **state)
 {
@@ -37,8 +30,8 @@ static void shipped_digits(void **state)
     assert_int_equal(d.targets, 0);
     assert_null(d.target);
     /* The numbers that stored results were made with, bit for bit. */
-    assert_true(fnv(d.x, 1797 * 64 * sizeof *d.x) == 0x0e56cd3de39cf436u);
-    assert_true(fnv(d.label, 1797 * sizeof *d.label) == 0x602dabb728d31f21u);
+    assert_true(fnv(FNV_START, d.x, 1797 * 64 * sizeof *d.x) == 0x0e56cd3de39cf436u);
+    assert_true(fnv(FNV_START, d.label, 1797 * sizeof *d.label) == 0x602dabb728d31f21u);
     int per_class[10] = {0};
     for (int r = 0; r < d.train + d.test; r++) {
         assert_in_range(d.label[r], 0, 9);

@@ -29,8 +29,8 @@ DLF_MUST_CHECK dlf_status dlf_array_shape(dlf_array *a, const int64_t *size, int
 
 bool dlf_number_is_integer(dlf_number type);
 
-/* Row r of the file goes to row slot[r] of `out` (.., columns), where that is not negative; reads to
- * the end of the file. */
+/* Row r of the file goes to row slot[r] of `out` (.., columns), where that is not negative; reads
+ * to the end of the file. */
 DLF_MUST_CHECK dlf_status dlf_array_numbers(dlf_array *a, const int32_t *slot, float *out);
 
 /* The same for one integer per row in 0..classes-1; *largest is the largest of the whole file. */

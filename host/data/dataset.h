@@ -19,8 +19,8 @@ DLF_MUST_CHECK dlf_status dlf_dataset_scale(dlf_dataset *d);
 
 typedef enum dlf_part { DLF_PART_TRAIN, DLF_PART_TEST } dlf_part;
 
-/* Of the n rows of a file, in the order of a fixed permutation: behind the first `from` rows, the next
- * `count` go to rows `to`, to+1, ... of the data set. */
+/* Of the n rows of a file, in the order of a fixed permutation: behind the first `from` rows, the
+ * next `count` go to rows `to`, to+1, ... of the data set. */
 typedef struct dlf_taken {
     int32_t from, count, to;
 } dlf_taken;
@@ -38,8 +38,8 @@ typedef struct dlf_loading {
     int classes;     /* how many there must be; 0: as many as training labels say */
 } dlf_loading;
 
-/* One format: is DIR of it, and its rows, not yet scaled. *out is zeroed on entry; the caller frees it
- * on failure. */
+/* One format: is DIR of it, and its rows, not yet scaled. *out is zeroed on entry; the caller frees
+ * it on failure. */
 bool dlf_is_idx(const char *dir);
 bool dlf_is_cifar(const char *dir);
 bool dlf_is_npy(const char *dir);

@@ -24,8 +24,8 @@ void dlf_source_close(dlf_source *s); /* zeroed is fine */
 /* Exactly n bytes; what is missing or damaged is DLF_ERR_INPUT with the offset. */
 DLF_MUST_CHECK dlf_status dlf_source_read(dlf_source *s, void *out, size_t n);
 DLF_MUST_CHECK dlf_status dlf_source_skip(dlf_source *s, int64_t n);
-/* Can there be n more bytes? To be asked before anything is allocated for them. A plain file must hold
- * just n more. */
+/* Can there be n more bytes? To be asked before anything is allocated for them. A plain file must
+ * hold just n more. */
 DLF_MUST_CHECK dlf_status dlf_source_promises(const dlf_source *s, int64_t n);
 /* The file ends here, and gzip's checksum is right. */
 DLF_MUST_CHECK dlf_status dlf_source_end(dlf_source *s);

@@ -61,9 +61,9 @@ typedef struct dlf_dataset_request {
  *          t10k-labels-idx1-ubyte, each plain or .gz; unsigned bytes; 1 x height x width
  *   CIFAR  data_batch_1.bin, ... (as many of 1..5 as there are without a gap), test_batch.bin
  *   NPY    x.npy, y.npy, and x_test.npy, y_test.npy or neither: then the last fifth (at least one
- *          row) of one fixed permutation are the test rows. Versions 1-3; little-endian f4, f8, u1, i4, i8, C order. x is
- *          (n), (n,features), (n,h,w) or (n,c,h,w); integer y (n) or (n,1): labels; floating y (n)
- *          or (n,targets): targets
+ *          row) of one fixed permutation are the test rows. Versions 1-3; little-endian f4, f8, u1,
+ *          i4, i8; C order. x is (n), (n,features), (n,h,w) or (n,c,h,w); integer y (n) or (n,1):
+ *          labels; floating y (n) or (n,targets): targets
  *
  * classes = 1 + the largest training label; a test label beyond is an error. For the names it
  * is 10. Training rows come in the order of one fixed permutation of the file, test rows in that of
@@ -96,10 +96,10 @@ DLF_MUST_CHECK dlf_status dlf_digits_parse(dlf_dataset *out, const void *gz, siz
 /* Pure functions of the arguments (rng.h): the same bits on every machine, since only correctly
  * rounded operations are used, sine and tanh included. Training and test rows are streams of their
  * own: row i of either depends on the seed and on i, not on how many rows there are. Nothing is
- * scaled afterwards: what stands here is the distribution of x. Balanced: row i of each part belongs
- * to class i mod classes. N(0,1) are the draws of rng.h.
+ * scaled afterwards: what stands here is the distribution of x. Balanced: row i of each part
+ * belongs to class i mod classes. N(0,1) are the draws of rng.h.
  *   errors  DLF_ERR_ARG  train < 1, test < 0, a size or number out of range, more than 2^29 numbers
- *           DLF_ERR_OOM */
+ *           DLF_ERR_OOM  in both cases there is nothing to free */
 typedef struct dlf_rows {
     uint64_t seed;
     int train, test;
@@ -111,12 +111,12 @@ typedef struct dlf_rows {
 DLF_MUST_CHECK dlf_status dlf_make_mixture(dlf_dataset *out, dlf_rows rows, int classes,
                                            int features, double separation);
 
-/* Two features: a corner (+-1,+-1), each as often, + noise N(0,1). Label 1 where the corner's signs
+/* Two features: a corner (+-1,+-1), each as often, + noise * N(0,1). Label 1 where the corner's signs
  * differ. The best error is 2 q (1-q), q = Phi(-1/noise). */
 DLF_MUST_CHECK dlf_status dlf_make_xor(dlf_dataset *out, dlf_rows rows, double noise);
 
 /* Two features, one class per arm (2 or more), balanced: at radius t, uniform in [0,1), arm k of K
- * has the angle 2 pi (turns t + k/K); + noise N(0,1) on both coordinates. */
+ * has the angle 2 pi (turns t + k/K); + noise * N(0,1) on both coordinates. */
 DLF_MUST_CHECK dlf_status dlf_make_spirals(dlf_dataset *out, dlf_rows rows, int arms, double turns,
                                            double noise);
 
@@ -124,7 +124,7 @@ DLF_MUST_CHECK dlf_status dlf_make_spirals(dlf_dataset *out, dlf_rows rows, int 
  * are only 2^bits inputs: with few bits, test rows are also training rows. */
 DLF_MUST_CHECK dlf_status dlf_make_parity(dlf_dataset *out, dlf_rows rows, int bits);
 
-/* Linear regression: x N(0,1), target = x . beta + noise N(0,1). beta has a random direction and
+/* Linear regression: x N(0,1), target = x . beta + noise * N(0,1). beta has a random direction and
  * the length `signal`; it goes to beta[features] unless NULL. */
 DLF_MUST_CHECK dlf_status dlf_make_linear(dlf_dataset *out, dlf_rows rows, int features,
                                           double signal, double noise, double *beta);
@@ -138,7 +138,7 @@ typedef enum dlf_teacher_kind {
 /* Targets are the outputs of a random network on x N(0,1): all weights N(0,1), no biases,
  *   linear      y = W x / sqrt(features)                       E y^2 = 1 over teachers
  *   relu, tanh  y = A phi(W x / sqrt(features)) / sqrt(hidden)  E y^2 -> E phi(z)^2, relu: 1/2
- * + noise N(0,1) on every target, test rows included. */
+ * + noise * N(0,1) on every target, test rows included. */
 typedef struct dlf_teacher {
     dlf_teacher_kind kind;
     int features, hidden, targets; /* hidden: 0 for linear, else >= 1 */

@@ -33,7 +33,8 @@ enum dlf_purpose {
     DLF_PURPOSE_SHUFFLE,
     DLF_PURPOSE_START,
     DLF_PURPOSE_TEST,
-    DLF_PURPOSE_DROPOUT
+    DLF_PURPOSE_DROPOUT,
+    DLF_PURPOSE_DATA
 };
 static DLF_HOST_DEVICE uint32_t dlf_stream(enum dlf_purpose purpose, uint32_t layer)
 {
