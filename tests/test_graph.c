@@ -595,8 +595,7 @@ static void orthogonal_is_orthogonal(void **state)
     }
 }
 
-/* ---- plan, cost, messages
- * ------------------------------------------------------------------------ */
+/* ---- plan, cost, messages ---- */
 
 /* A deep chain: forward keeps one value per layer for backward, backward needs two gradients. */
 static void the_plan_is_near_its_lower_bound(void **state)

@@ -3,6 +3,8 @@
  * divergence, stopping, evaluation, schedules, messages. */
 #include "kernel_test.h"
 
+#include <unistd.h>
+
 #include "dlf/train.h"
 
 static dlf_dataset digits;
@@ -61,8 +63,7 @@ static int64_t row_of(const job *j)
     return dlf_graph_parameters(j->g)->shape[1];
 }
 
-/* ---- the step against plain loops
- * ---------------------------------------------------------------- */
+/* ---- the step against plain loops ---- */
 
 enum { F = 64, C = 10, BATCH = 7, WEIGHTS = C * F + C + 2 /* padding of b to a multiple of 4 */ };
 
@@ -159,8 +160,7 @@ static void a_step_is_what_the_formulas_say(void **state)
     follow(adamw, INFINITY);
 }
 
-/* ---- members
- * ----------------------------------------------------------------------------------------- */
+/* ---- members ---- */
 
 static const double lr3[] = {0.1, 0.05, 0.02};
 
@@ -311,8 +311,7 @@ static void stop_and_keep(void **state)
     end(&j);
 }
 
-/* ---- evaluation
- * ------------------------------------------------------------------------------------ */
+/* ---- evaluation ---- */
 
 static void evaluation_counts_every_row_once(void **state)
 {
@@ -415,8 +414,124 @@ static void shared_batches(void **state)
     end(&j);
 }
 
-/* ---- schedules and messages
- * ---------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
+
+/* A classifier with everything that has state: batch norm, dropout. */
+static dlf_graph *with_state(dlf_device *dev, int width)
+{
+    static const double rate[] = {0.2, 0.5};
+    dlf_graph *g;
+    OK(dlf_graph_new(&g, dev, 2));
+    const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){2, 16, 64});
+    const dlf_node label = dlf_input_int(g, "label", 2, (int64_t[]){2, 16});
+    const dlf_norm norm = {.kind = DLF_BATCH_NORM, .eps = 1e-5, .momentum = 0.1};
+    dlf_node h = dlf_dense(g, "h", x, width, dlf_activation_of(DLF_RELU), dlf_he());
+    h = dlf_norm_layer(g, "norm", h, norm);
+    h = dlf_drop(g, "drop", h, dlf_hyper(g, "rate", rate), true);
+    h = dlf_dense(g, "logits", h, 10, dlf_activation_of(DLF_LINEAR), dlf_lecun());
+    dlf_graph_minimise(g, dlf_cross_entropy(g, "loss", h, label), 1.0 / 16);
+    OK(dlf_graph_compile(g));
+    OK(dlf_graph_initialise(g, 9, NULL));
+    return g;
+}
+
+static const char *checkpoint_path(void)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "test_train.%ld.safetensors", (long)getpid());
+    return path;
+}
+
+static void going_on_is_not_having_stopped(void **state)
+{
+    (void)state;
+    const double lr[] = {0.01, 0.003};
+    const dlf_optimiser optimisers[] = {dlf_sgd(0.9, 1e-3), dlf_adamw(0.01), dlf_sgd(0.0, 0.0)};
+    const int stops[] = {0, 1, 80, 81, 97}; /* 81 steps are an epoch */
+    for (size_t i = 0; i < 5; i++) {
+        const dlf_train_spec spec = {.seed = 2,
+                                     .lr = lr,
+                                     .optimiser = optimisers[i % 3],
+                                     .schedule = {DLF_SCHEDULE_COSINE, 0, 150, 0.1}};
+        job a = {with_state(kt_dev, 12), NULL}, b = {with_state(kt_dev, 12), NULL};
+        OK(dlf_train_new(&a.t, a.g, &digits, &spec));
+        OK(dlf_train_new(&b.t, b.g, &digits, &spec));
+        OK(dlf_train_run(a.t, stops[i]));
+        if (i == 3) OK(dlf_train_stop(a.t, 1));
+        OK(dlf_train_save(a.t, checkpoint_path()));
+        OK(dlf_train_run(a.t, 100));
+        OK(dlf_train_run(b.t, 7)); /* what it had before does not matter */
+        OK(dlf_train_load(b.t, checkpoint_path()));
+        assert_int_equal(dlf_train_steps_done(b.t), stops[i]);
+        OK(dlf_train_run(b.t, 100));
+        double *u = parameters(&a), *v = parameters(&b), la[2], lb[2];
+        assert_memory_equal(u, v, 2 * (size_t)row_of(&a) * sizeof *u);
+        OK(dlf_train_evaluate(a.t, 0, 100, la, NULL)); /* running statistics, too */
+        OK(dlf_train_evaluate(b.t, 0, 100, lb, NULL));
+        assert_memory_equal(la, lb, sizeof la);
+        free(u);
+        free(v);
+        end(&a);
+        end(&b);
+    }
+    remove(checkpoint_path());
+}
+
+static void write_file(const char *bytes, size_t size)
+{
+    FILE *f = fopen(checkpoint_path(), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, size, f), size);
+    fclose(f);
+}
+
+/* Cut anywhere, it is refused and changes nothing; with a flipped bit it is refused or valid. */
+static void damaged_checkpoints_are_refused(void **state)
+{
+    (void)state;
+    const double lr[] = {0.01, 0.003};
+    const dlf_train_spec spec = {.seed = 2, .lr = lr, .optimiser = dlf_adam(0.0)};
+    job j = {with_state(kt_dev, 3), NULL}, other = {with_state(kt_dev, 4), NULL};
+    OK(dlf_train_new(&j.t, j.g, &digits, &spec));
+    OK(dlf_train_new(&other.t, other.g, &digits, &spec));
+    OK(dlf_train_run(j.t, 3));
+    OK(dlf_train_save(j.t, checkpoint_path()));
+    assert_int_equal(dlf_train_load(other.t, checkpoint_path()), DLF_ERR_INPUT);
+    assert_non_null(strstr(dlf_error_message(), "tensor 'h.w' is of another type or shape"));
+    static char good[1 << 16], changed[1 << 16];
+    FILE *f = fopen(checkpoint_path(), "rb");
+    assert_non_null(f);
+    const size_t size = fread(good, 1, sizeof good, f);
+    fclose(f);
+    assert_in_range(size, 1000, sizeof good - 1);
+    double *before = parameters(&j);
+    for (size_t cut = 0; cut < size; cut += cut + 64 < size ? 61 : 1) {
+        write_file(good, cut);
+        assert_int_equal(dlf_train_load(j.t, checkpoint_path()), DLF_ERR_INPUT);
+    }
+    double *after = parameters(&j);
+    assert_memory_equal(before, after, 2 * (size_t)row_of(&j) * sizeof *after);
+    const size_t header = 8 + (size_t)(unsigned char)good[0] + 256 * (size_t)(unsigned char)good[1];
+    int refused = 0;
+    for (size_t i = 0; i < 200; i++) {
+        memcpy(changed, good, size);
+        changed[i * 7 % header] ^= (char)(1 << i % 8);
+        write_file(changed, size);
+        const dlf_status status = dlf_train_load(j.t, checkpoint_path());
+        assert_true(status == DLF_ERR_INPUT || status == DLF_OK);
+        refused += status != DLF_OK;
+    }
+    assert_true(refused > 120);
+    remove(checkpoint_path());
+    assert_int_equal(dlf_train_load(j.t, checkpoint_path()), DLF_ERR_INPUT);
+    assert_int_equal(dlf_train_save(j.t, "no/such/directory/x"), DLF_ERR_OUTPUT);
+    free(after);
+    free(before);
+    end(&j);
+    end(&other);
+}
+
+/* ---- schedules and messages ---- */
 
 static void schedules(void **state)
 {
@@ -473,6 +588,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(looking_changes_nothing),
         cmocka_unit_test(update_ratio_is_the_step),
         cmocka_unit_test(shared_batches),
+        cmocka_unit_test(going_on_is_not_having_stopped),
+        cmocka_unit_test(damaged_checkpoints_are_refused),
         cmocka_unit_test(schedules),
         cmocka_unit_test(mistakes_are_named),
     };

@@ -87,16 +87,34 @@ static dlf_status upload_clocks(dlf_train *t)
     return status;
 }
 
+static dlf_status start_epoch(dlf_train *t)
+{
+    DLF_TRY(shuffle(t));
+    DLF_TRY(upload_clocks(t));
+    t->epoch++;
+    t->step = 0;
+    t->tables_stale = true;
+    return DLF_OK;
+}
+
+dlf_status train_resume(dlf_train *t, int epoch, int step, int64_t steps_done)
+{
+    t->epoch = epoch;
+    t->step = step;
+    t->steps_done = steps_done;
+    if (epoch == 0) return DLF_OK;
+    t->epoch = epoch - 1; /* begun again, at its own clock */
+    t->steps_done = steps_done - step;
+    DLF_TRY(start_epoch(t));
+    t->step = step;
+    t->steps_done = steps_done;
+    return DLF_OK;
+}
+
 /* What is different in this step, moved to where the ops (and their recording) look for it. */
 static dlf_status turn_page(dlf_train *t)
 {
-    if (t->epoch == 0 || t->step == t->epoch_steps) {
-        DLF_TRY(shuffle(t));
-        DLF_TRY(upload_clocks(t));
-        t->epoch++;
-        t->step = 0;
-        t->tables_stale = true;
-    }
+    if (t->epoch == 0 || t->step == t->epoch_steps) DLF_TRY(start_epoch(t));
     if (t->tables_stale) DLF_TRY(upload_rates(t));
     dlf_tensor *clock = dlf_graph_clock(t->g);
     const struct {

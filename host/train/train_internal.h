@@ -12,7 +12,7 @@ typedef struct train_running {
 struct dlf_train {
     dlf_graph *g;
     const dlf_dataset *data;
-    dlf_train_spec spec; /* its arrays point to the copies below */
+    dlf_train_spec spec;  /* its arrays point to the copies below */
     int32_t *draw, *base; /* base: all 0 if the user gave none */
     int32_t last_base;    /* the largest */
     double *lr, *max_norm;
@@ -47,6 +47,9 @@ struct dlf_train {
 
 /* Rows t->index of `all` into the input `node`; nothing if the graph has no such input. */
 dlf_status train_gather(dlf_train *t, dlf_node node, const dlf_tensor *all);
+
+/* Go on at step `step` of epoch `epoch` (0: nothing was done), after steps_done steps in all. */
+dlf_status train_resume(dlf_train *t, int epoch, int step, int64_t steps_done);
 
 /* Minimised nodes of the graph, in order: out and scale may be NULL to count. */
 int train_losses(const dlf_graph *g, dlf_node *out, double *scale);
