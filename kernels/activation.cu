@@ -110,13 +110,6 @@ static cudaError_t launch(const dlf_tensor *t, int kind, operands<T> o, bool vec
     return cudaErrorInvalidValue;
 }
 
-/* May each of `members` members be accessed 16 bytes at a time? */
-static bool aligned(const dlf_tensor *t, int64_t members)
-{
-    return (uintptr_t)t->data % 16 == 0 &&
-           (members == 1 || t->stride * (int64_t)dlf_dtype_size(t->dtype) % 16 == 0);
-}
-
 /* out = f(a), or a f'(b) if BACKWARD; else b is a. */
 template <bool BACKWARD>
 static dlf_status run(dlf_tensor *out, const dlf_tensor *a, const dlf_tensor *b, dlf_activation f,
@@ -127,7 +120,8 @@ static dlf_status run(dlf_tensor *out, const dlf_tensor *a, const dlf_tensor *b,
         n *= members; /* end to end in every tensor: one long member */
         members = 1;
     }
-    const bool vectors = aligned(out, members) && aligned(a, members) && aligned(b, members);
+    const bool vectors =
+        dlf_aligned16(out, members) && dlf_aligned16(a, members) && dlf_aligned16(b, members);
     return dlf_with_storage(out, [=](auto element) {
         using T = decltype(element);
         const operands<T> o = {

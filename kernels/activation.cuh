@@ -95,11 +95,13 @@ static inline int dlf_epilogue_case(dlf_activation f)
                                 : DLF_EPILOGUE_ANY;
 }
 
-/* f(z). Every thread of a warp takes the same branch. */
-template <int E> static __device__ __forceinline__ float dlf_epilogue_value(float z, dlf_epilogue f)
+/* f(z) of whichever kind, called: eleven functions inlined for each element of a thread would be
+ * most of a kernel, and nvcc would take minutes. Every thread of a warp takes the same branch. A
+ * template only so that a file that does not use it does not have it. */
+template <int E>
+static __device__ __noinline__ float dlf_epilogue_any_value(float z, dlf_epilogue f)
 {
-    if constexpr (E == DLF_EPILOGUE_NONE) return z;
-    if constexpr (E == DLF_EPILOGUE_RELU) return dlf_act_value<DLF_RELU>(z, 0.0f);
+    static_assert(E == DLF_EPILOGUE_ANY, "the other two are inlined");
     switch (f.kind) {
 #define X(name, text)                                                                              \
     case DLF_##name: return dlf_act_value<DLF_##name>(z, f.alpha);
@@ -107,6 +109,17 @@ template <int E> static __device__ __forceinline__ float dlf_epilogue_value(floa
 #undef X
     }
     return z;
+}
+
+/* f(z) */
+template <int E> static __device__ __forceinline__ float dlf_epilogue_value(float z, dlf_epilogue f)
+{
+    if constexpr (E == DLF_EPILOGUE_NONE)
+        return z;
+    else if constexpr (E == DLF_EPILOGUE_RELU)
+        return dlf_act_value<DLF_RELU>(z, 0.0f);
+    else
+        return dlf_epilogue_any_value<E>(z, f);
 }
 
 /* f'(z) from z itself, also for the kinds whose backward op reads y. */
@@ -117,10 +130,10 @@ template <int K> static __device__ __forceinline__ float dlf_act_slope_at(float 
     return dlf_act_slope<K>(from_z ? z : dlf_act_value<K>(z, alpha), alpha);
 }
 
-template <int E> static __device__ __forceinline__ float dlf_epilogue_slope(float z, dlf_epilogue f)
+template <int E>
+static __device__ __noinline__ float dlf_epilogue_any_slope(float z, dlf_epilogue f)
 {
-    if constexpr (E == DLF_EPILOGUE_NONE) return 1.0f;
-    if constexpr (E == DLF_EPILOGUE_RELU) return dlf_act_slope<DLF_RELU>(z, 0.0f);
+    static_assert(E == DLF_EPILOGUE_ANY, "the other two are inlined");
     switch (f.kind) {
 #define X(name, text)                                                                              \
     case DLF_##name: return dlf_act_slope_at<DLF_##name>(z, f.alpha);
@@ -128,5 +141,15 @@ template <int E> static __device__ __forceinline__ float dlf_epilogue_slope(floa
 #undef X
     }
     return 1.0f;
+}
+
+template <int E> static __device__ __forceinline__ float dlf_epilogue_slope(float z, dlf_epilogue f)
+{
+    if constexpr (E == DLF_EPILOGUE_NONE)
+        return 1.0f;
+    else if constexpr (E == DLF_EPILOGUE_RELU)
+        return dlf_act_slope<DLF_RELU>(z, 0.0f);
+    else
+        return dlf_epilogue_any_slope<E>(z, f);
 }
 #endif

@@ -104,8 +104,8 @@ extern "C" dlf_status dlf_adam_step_cuda(dlf_tensor *w, dlf_tensor *m, dlf_tenso
     a.beta2 = (float)args.beta2;
     a.gain2 = (float)(1.0 - args.beta2);
     a.eps = (float)args.eps;
-    const bool vectors = dlf_float4_ok(w, a.P) && dlf_float4_ok(m, a.P) && dlf_float4_ok(v, a.P) &&
-                         dlf_float4_ok(g, a.P);
+    const bool vectors = dlf_aligned16(w, a.P) && dlf_aligned16(m, a.P) && dlf_aligned16(v, a.P) &&
+                         dlf_aligned16(g, a.P);
     return dlf_launched(args.decoupled ? launch<true>(w, a, vectors) : launch<false>(w, a, vectors),
                         "adam_step");
 }

@@ -54,7 +54,7 @@ static __device__ __forceinline__ void bn_apply_unit(T *y, const float (&x)[V], 
     float r[V], out[V];
     bn_load_or_zero<V>(r, residual, at);
 #pragma unroll
-    for (int j = 0; j < V; j++) out[j] = bn_value<E>(bn_z(x[j], k[j * k_step], r[j]), f);
+    for (int j = 0; j < V; j++) out[j] = dlf_epilogue_value<E>(bn_z(x[j], k[j * k_step], r[j]), f);
     dlf_store<V>(y + at, out);
 }
 

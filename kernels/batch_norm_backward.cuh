@@ -13,30 +13,7 @@ struct bn_bwd_call {
     bn_shape s;
 };
 
-template <class T> struct bn_bwd {
-    dlf_view<T> dx, dresidual;
-    dlf_view<const T> dy, x, residual;
-    dlf_view<const double> mean;
-    dlf_view<const float> rstd;
-    bn_parameters w;
-    dlf_epilogue f;
-};
-
-template <class T> static inline bn_bwd<T> bn_bwd_of(const bn_bwd_call &call)
-{
-    const dlf_norm_bwd *io = call.io;
-    return bn_bwd<T>{
-        dlf_view_of<T>(io->dx),
-        dlf_view_of<T>(io->dresidual),
-        dlf_view_of<const T>(io->dy),
-        dlf_view_of<const T>(io->x),
-        dlf_view_of<const T>(io->residual),
-        dlf_view_of<const double>(io->mean),
-        dlf_view_of<const float>(io->rstd),
-        {dlf_view_of<const float>(io->gamma), dlf_view_of<const float>(io->beta)},
-        dlf_epilogue_of(call.norm->activation),
-    };
-}
+template <class T> using bn_bwd = dlf_norm_bwd_views<T>;
 
 struct bn_sums_out {
     dlf_view<float> dgamma, dbeta;
@@ -52,15 +29,13 @@ static inline bn_sums_out bn_sums_out_of(const bn_bwd_call &call)
 static __device__ __forceinline__ void bn_write_sum(dlf_view<float> out, int64_t p, int64_t c,
                                                     double sum, double accumulate)
 {
-    if (!out.data) return;
-    float *place = out.member(p) + c;
-    *place = (float)(accumulate == 0.0 ? sum : sum + accumulate * (double)*place);
+    if (out.data) dlf_store_sum(out.member(p) + c, sum, accumulate);
 }
 
 template <class T>
 static __device__ __forceinline__ bn_coef bn_bwd_coef(const bn_bwd<T> &io, int64_t p, int64_t c)
 {
-    return bn_coef_of(io.w, p, c, io.mean.member(p)[c], io.rstd.member(p)[c]);
+    return bn_coef_of({io.gamma, io.beta}, p, c, io.mean.member(p)[c], io.rstd.member(p)[c]);
 }
 
 static __device__ __forceinline__ float bn_xhat(float x, const bn_coef &k)
@@ -156,8 +131,9 @@ static dlf_status bn_bwd_run_readable(const bn_bwd_call &call)
     return dlf_with_storage(call.io->x, [&](auto t) {
         using T = decltype(t);
         return dlf_launched(DLF_LAUNCH(bn_bwd_readable<T>, dlf_grid_x(call.io->x, s.P * s.C, 1),
-                                       DLF_BLOCK, 0, dlf_stream_of(call.io->x), bn_bwd_of<T>(call),
-                                       bn_sums_out_of(call), s.P, s.C, s.S, s.N * s.S),
+                                       DLF_BLOCK, 0, dlf_stream_of(call.io->x),
+                                       dlf_views_of<T>(call.io, call.norm), bn_sums_out_of(call),
+                                       s.P, s.C, s.S, s.N * s.S),
                             "norm_backward");
     });
 }
@@ -303,7 +279,7 @@ static cudaError_t bn_bwd_stages(const bn_bwd_call &call, const bn_tasks &t, bn_
 {
     const bn_shape &s = call.s;
     const dlf_tensor *x = call.io->x;
-    const bn_bwd<T> io = bn_bwd_of<T>(call);
+    const bn_bwd<T> io = dlf_views_of<T>(call.io, call.norm);
     cudaError_t error = DLF_LAUNCH((bn_bwd_parts<V, E, COLUMNS, T>), dlf_grid_x(x, t.count, 1),
                                    BN_THREADS, 0, dlf_stream_of(x), io, part, t);
     if (error != cudaSuccess) return error;
@@ -406,8 +382,8 @@ static dlf_status bn_bwd_launch_resident(const bn_bwd_call &call)
     return bn_with_epilogue(call.norm->activation, [&](auto e) {
         return dlf_launched(DLF_LAUNCH((bn_bwd_resident<V, decltype(e)::value, COLUMNS, T>),
                                        dlf_grid_x(x, t.count, 1), BN_THREADS, 2 * bytes,
-                                       dlf_stream_of(x), bn_bwd_of<T>(call), bn_sums_out_of(call),
-                                       t, (uint32_t)(bytes / sizeof(float))),
+                                       dlf_stream_of(x), dlf_views_of<T>(call.io, call.norm),
+                                       bn_sums_out_of(call), t, (uint32_t)(bytes / sizeof(float))),
                             "norm_backward");
     });
 }

@@ -72,7 +72,7 @@ static __global__ void __launch_bounds__(DLF_BLOCK)
             const int64_t at = bn_position(m, c, C, S);
             const float z =
                 bn_z(dlf_to_float(x[at]), k, residual ? dlf_to_float(residual[at]) : 0.0f);
-            y[at] = dlf_of_float<T>(bn_value<DLF_EPILOGUE_ANY>(z, io.f));
+            y[at] = dlf_of_float<T>(dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, io.f));
         }
     }
 }

@@ -246,32 +246,13 @@ static __device__ __forceinline__ float bn_z(float x, const bn_coef &k, float re
     return dlf_norm_z(x, dlf_mean{k.hi, k.lo}, k.rstd, k.gamma, k.beta, residual);
 }
 
-/* One body for the eleven activations, called: inlined V times it would be most of the kernel. */
-static __device__ __noinline__ float bn_any_value(float z, dlf_epilogue f)
-{
-    return dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, f);
-}
-
-static __device__ __noinline__ float bn_any_slope(float z, dlf_epilogue f)
-{
-    return dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, f);
-}
-
-template <int E> static __device__ __forceinline__ float bn_value(float z, dlf_epilogue f)
-{
-    if constexpr (E == DLF_EPILOGUE_ANY) return bn_any_value(z, f);
-    return dlf_epilogue_value < E == DLF_EPILOGUE_ANY ? DLF_EPILOGUE_NONE : E > (z, f);
-}
-
 /* dz = dy f'(z); without an activation dy itself. */
 template <int E>
 static __device__ __forceinline__ float bn_dz(float dy, float x, const bn_coef &k, float residual,
                                               dlf_epilogue f)
 {
     if constexpr (E == DLF_EPILOGUE_NONE) return dy;
-    const float z = bn_z(x, k, residual);
-    if constexpr (E == DLF_EPILOGUE_ANY) return dy * bn_any_slope(z, f);
-    return dy * dlf_epilogue_slope < E == DLF_EPILOGUE_ANY ? DLF_EPILOGUE_NONE : E > (z, f);
+    return dy * dlf_epilogue_slope<E>(bn_z(x, k, residual), f);
 }
 
 template <int V, class T>

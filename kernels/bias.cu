@@ -62,7 +62,7 @@ extern "C" dlf_status dlf_bias_add_cuda(dlf_tensor *y, const dlf_tensor *x, cons
 {
     const int64_t P = y->shape[0], N = y->shape[2];
     const bool vectors =
-        N % 4 == 0 && dlf_float4_ok(y, P) && dlf_float4_ok(x, P) && dlf_float4_ok(bias, P);
+        N % 4 == 0 && dlf_aligned16(y, P) && dlf_aligned16(x, P) && dlf_aligned16(bias, P);
     return dlf_launched(vectors ? launch_add<float4>(y, x, bias)
                                 : launch_add<float1_value>(y, x, bias),
                         "bias_add");
@@ -94,11 +94,6 @@ static __device__ double tile_sum(const float *dy, int64_t B, int64_t N, int64_t
     return total;
 }
 
-static __device__ void store(float *dbias, double total, double beta)
-{
-    *dbias = (float)(beta == 0.0 ? total : total + beta * (double)*dbias);
-}
-
 /* One chunk: straight to dbias. More: to part[p][chunk][j], which `finish` adds up in order. */
 static __global__ void __launch_bounds__(TILE *LANES)
     grad(dlf_view<float> dbias, dlf_view<const float> dy, double *part, int64_t P, int64_t B,
@@ -111,7 +106,7 @@ static __global__ void __launch_bounds__(TILE *LANES)
                 const double total = tile_sum(dy.member(p), B, N, chunk, j);
                 if (threadIdx.y != 0 || j >= N) continue;
                 if (chunks == 1)
-                    store(dbias.member(p) + j, total, beta);
+                    dlf_store_sum(dbias.member(p) + j, total, beta);
                 else
                     part[(p * chunks + chunk) * N + j] = total;
             }
@@ -126,7 +121,7 @@ static __global__ void __launch_bounds__(DLF_BLOCK)
              j += (int64_t)gridDim.x * DLF_BLOCK) {
             double total = 0.0;
             for (int64_t k = 0; k < chunks; k++) total += part[(p * chunks + k) * N + j];
-            store(dbias.member(p) + j, total, beta);
+            dlf_store_sum(dbias.member(p) + j, total, beta);
         }
 }
 

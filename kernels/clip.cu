@@ -58,7 +58,7 @@ extern "C" dlf_status dlf_clip_by_norm_cuda(dlf_tensor *g_scale, dlf_tensor *nor
     const dim3 grid(dlf_grid_x(g, chunks, 1), dlf_grid_yz(P));
     const dlf_view<const float> in = dlf_view_of<const float>(g);
     cudaError_t error =
-        dlf_float4_ok(g, P)
+        dlf_aligned16(g, P)
             ? DLF_LAUNCH(squares<true>, grid, DLF_BLOCK, 0, stream, part, in, P, n, chunks)
             : DLF_LAUNCH(squares<false>, grid, DLF_BLOCK, 0, stream, part, in, P, n, chunks);
     if (error == cudaSuccess)

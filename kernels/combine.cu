@@ -60,7 +60,7 @@ extern "C" dlf_status dlf_axpby_cuda(dlf_tensor *y, const dlf_tensor *x, const d
                   alpha,
                   (float)beta};
     if (x->shape[0] == 1) a.x.stride = 0; /* the same for every member */
-    const bool vectors = dlf_float4_ok(y, a.P) && dlf_float4_ok(x, x->shape[0]);
+    const bool vectors = dlf_aligned16(y, a.P) && dlf_aligned16(x, x->shape[0]);
     const dim3 grid(dlf_grid_x(y, a.n, (vectors ? 4 : 1) * DLF_BLOCK), dlf_grid_yz(a.P));
     const cudaStream_t stream = dlf_stream_of(y);
     return dlf_launched(vectors ? DLF_LAUNCH(scaled_sum<4>, grid, DLF_BLOCK, 0, stream, a)
@@ -109,7 +109,7 @@ extern "C" dlf_status dlf_multiply_cuda(dlf_tensor *y, const dlf_tensor *a, cons
     const product_args k = {dlf_view_of<float>(y),       dlf_view_of<const float>(a),
                             dlf_view_of<const float>(b), y->shape[0],
                             dlf_tensor_member_count(y),  (float)beta};
-    const bool vectors = dlf_float4_ok(y, k.P) && dlf_float4_ok(a, k.P) && dlf_float4_ok(b, k.P);
+    const bool vectors = dlf_aligned16(y, k.P) && dlf_aligned16(a, k.P) && dlf_aligned16(b, k.P);
     const dim3 grid(dlf_grid_x(y, k.n, (vectors ? 4 : 1) * DLF_BLOCK), dlf_grid_yz(k.P));
     const cudaStream_t stream = dlf_stream_of(y);
     return dlf_launched(vectors ? DLF_LAUNCH(product<4>, grid, DLF_BLOCK, 0, stream, k)

@@ -134,7 +134,7 @@ extern "C" dlf_status dlf_dropout_apply_cuda(dlf_tensor *y, const dlf_tensor *x,
     a.rescale = dropout.rescale;
     const dim3 grid(dlf_grid_x(y, a.n, 4 * DLF_BLOCK), dlf_grid_yz(a.P));
     const cudaStream_t stream = dlf_stream_of(y);
-    return dlf_launched(dlf_float4_ok(y, a.P) && dlf_float4_ok(x, a.P)
+    return dlf_launched(dlf_aligned16(y, a.P) && dlf_aligned16(x, a.P)
                             ? DLF_LAUNCH(drop<true>, grid, DLF_BLOCK, 0, stream, a)
                             : DLF_LAUNCH(drop<false>, grid, DLF_BLOCK, 0, stream, a),
                         "dropout_apply");

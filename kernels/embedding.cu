@@ -77,7 +77,7 @@ extern "C" dlf_status dlf_embedding_forward_cuda(dlf_tensor *y, const dlf_tensor
                                                  const dlf_tensor *index)
 {
     const int64_t P = y->shape[0];
-    const bool four = y->shape[2] % 4 == 0 && dlf_float4_ok(y, P) && dlf_float4_ok(table, P);
+    const bool four = y->shape[2] % 4 == 0 && dlf_aligned16(y, P) && dlf_aligned16(table, P);
     return dlf_launched(four ? launch_pick<4>(y, table, index) : launch_pick<1>(y, table, index),
                         "embedding_forward");
 }
@@ -352,7 +352,7 @@ extern "C" dlf_status dlf_embedding_backward_cuda(dlf_tensor *dtable, const dlf_
     if (error == cudaSuccess)
         error = DLF_LAUNCH(find_starts, dim3(dlf_grid_x(dy, V + 1, DLF_BLOCK), dlf_grid_yz(Q)),
                            DLF_BLOCK, 0, dlf_stream_of(dy), starts, keys, Q, B, V);
-    const bool four = dy->shape[2] % 4 == 0 && dlf_float4_ok(dtable, P) && dlf_float4_ok(dy, P);
+    const bool four = dy->shape[2] % 4 == 0 && dlf_aligned16(dtable, P) && dlf_aligned16(dy, P);
     /* few rows, many positions: more threads bring more than wider accesses */
     const bool many = P * V * (dy->shape[2] / 4) >= 1 << 15;
     if (error == cudaSuccess)

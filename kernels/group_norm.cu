@@ -32,8 +32,9 @@ static __device__ __forceinline__ float gn_or(dlf_view<T> v, int64_t p, int64_t 
     return v.data ? dlf_to_float(v.member(p)[i]) : otherwise;
 }
 
+/* Bounded to 64 registers; of its own accord ptxas takes fewer and spills at the call. */
 template <class T>
-static __global__ void __launch_bounds__(DLF_BLOCK) gn_forward_simple(gn_fwd<T> io, gn_cut cut)
+static __global__ void __launch_bounds__(DLF_BLOCK, 4) gn_forward_simple(gn_fwd<T> io, gn_cut cut)
 {
     const int64_t groups = cut.N * cut.groups, count = cut.width * cut.S;
     for (int64_t task = blockIdx.x; task < cut.P * groups; task += gridDim.x) {
@@ -60,7 +61,7 @@ static __global__ void __launch_bounds__(DLF_BLOCK) gn_forward_simple(gn_fwd<T> 
             const int64_t at = gn_element(cut, q, e, &u), c = (q * cut.width + u) % cut.C;
             const float z = dlf_norm_z(dlf_to_float(x[at]), mean, rstd, gn_or(io.gamma, p, c, 1.0f),
                                        gn_or(io.beta, p, c, 0.0f), gn_or(io.residual, p, at, 0.0f));
-            io.y.member(p)[at] = dlf_of_float<T>(gn_any_value(z, io.f));
+            io.y.member(p)[at] = dlf_of_float<T>(dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, io.f));
         }
     }
 }
@@ -75,7 +76,7 @@ static __device__ __forceinline__ void gn_input_simple(const gn_bwd<T> &io, int6
     const float z = dlf_norm_z(x, mean, rstd, gn_or(io.gamma, p, c, 1.0f),
                                gn_or(io.beta, p, c, 0.0f), gn_or(io.residual, p, at, 0.0f));
     *xhat = dlf_centred(x, mean) * rstd;
-    *dz = dlf_to_float(io.dy.member(p)[at]) * gn_any_slope(z, io.f);
+    *dz = dlf_to_float(io.dy.member(p)[at]) * dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, io.f);
 }
 
 template <class T>
@@ -147,16 +148,10 @@ static int gn_power(int64_t n, int most)
     return p;
 }
 
-static size_t gn_memory_limit(void)
+/* What a block of this device may have, less the static arrays. */
+static int64_t gn_memory_limit(const gn_call &call)
 {
-    int device = 0, bytes = 0;
-    if (cudaGetDevice(&device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) !=
-            cudaSuccess) {
-        (void)cudaGetLastError();
-        return DLF_SMEM_WITHOUT_OPT_IN - 8192;
-    }
-    return (size_t)bytes - 8192; /* static arrays */
+    return call.x->device->info.shared_bytes - 8192;
 }
 
 static bool gn_nhwc(const gn_call &call)
@@ -219,7 +214,7 @@ static int64_t gn_groups_of_bytes(const gn_call &call, int64_t bytes)
 static bool gn_fits_memory(const gn_call &call, const gn_cut &cut)
 {
     return cut.tile_groups * cut.width <= (1 << 20) && cut.chunk <= (1 << 20) &&
-           gn_memory_bytes(cut, call.floats) <= gn_memory_limit();
+           (int64_t)gn_memory_bytes(cut, call.floats) <= gn_memory_limit(call);
 }
 
 /* Tiles of whole groups: as large as they still fill the device, 128 bytes of channels in NHWC if
@@ -327,7 +322,7 @@ static cudaError_t gn_launch(const gn_call &call, Kernel kernel, const gn_cut &c
 template <class T>
 static dlf_status gn_run_forward(const gn_call &call, const gn_cut &cut, bool split)
 {
-    gn_fwd<T> io = gn_fwd_of<T>(call.fwd, call.norm);
+    gn_fwd<T> io = {dlf_views_of<T>(call.fwd, call.norm), nullptr};
     const dlf_activation_kind kind = call.norm->activation.kind;
     const bool vectors = gn_vectors(call, cut);
     const size_t bytes =
@@ -352,7 +347,7 @@ static dlf_status gn_run_forward(const gn_call &call, const gn_cut &cut, bool sp
 template <class T, class Run>
 static dlf_status gn_with_parts(const gn_call &call, const gn_cut &cut, bool split, Run run)
 {
-    gn_bwd<T> io = gn_bwd_of<T>(call.bwd, call.norm);
+    gn_bwd<T> io = {dlf_views_of<T>(call.bwd, call.norm), nullptr, nullptr};
     const bool wanted = call.bwd->dgamma || call.bwd->dbeta;
     const int64_t rows = wanted ? cut.P * cut.N * cut.chunks * 2 * cut.C : 0;
     const int64_t sums = split ? cut.P * cut.N * cut.groups * cut.chunks * 2 : 0;
@@ -388,10 +383,12 @@ static dlf_status gn_run_simple(const gn_call &call)
     const cudaStream_t stream = dlf_stream_of(call.x);
     return dlf_with_storage(call.x, [&](auto zero) -> dlf_status {
         typedef decltype(zero) T;
-        if (call.fwd)
-            return dlf_launched(DLF_LAUNCH(gn_forward_simple<T>, grid, DLF_BLOCK, 0, stream,
-                                           gn_fwd_of<T>(call.fwd, call.norm), cut),
-                                "group_norm_forward");
+        if (call.fwd) {
+            const gn_fwd<T> io = {dlf_views_of<T>(call.fwd, call.norm), nullptr};
+            return dlf_launched(
+                DLF_LAUNCH(gn_forward_simple<T>, grid, DLF_BLOCK, 0, stream, io, cut),
+                "group_norm_forward");
+        }
         return gn_with_parts<T>(call, cut, false, [&](const gn_bwd<T> &io) {
             return DLF_LAUNCH(gn_backward_simple<T>, grid, DLF_BLOCK, 0, stream, io, cut);
         });

@@ -166,22 +166,12 @@ static __device__ __forceinline__ void gn_unit_sums(const gn_tile &t, const gn_c
  */
 enum { GN_LINEAR, GN_RELU, GN_SILU, GN_ANY };
 
-static __device__ __forceinline__ float gn_any_value(float z, dlf_epilogue f)
-{
-    return dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, f);
-}
-
-static __device__ __forceinline__ float gn_any_slope(float z, dlf_epilogue f)
-{
-    return dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, f);
-}
-
 template <int E> static __device__ __forceinline__ float gn_value(float z, dlf_epilogue f)
 {
     if constexpr (E == GN_LINEAR) return z;
     if constexpr (E == GN_RELU) return dlf_act_value<DLF_RELU>(z, 0.0f);
     if constexpr (E == GN_SILU) return dlf_act_value<DLF_SILU>(z, 0.0f);
-    return gn_any_value(z, f);
+    if constexpr (E == GN_ANY) return dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, f);
 }
 
 template <int E> static __device__ __forceinline__ float gn_slope(float z, dlf_epilogue f)
@@ -189,62 +179,20 @@ template <int E> static __device__ __forceinline__ float gn_slope(float z, dlf_e
     if constexpr (E == GN_LINEAR) return 1.0f;
     if constexpr (E == GN_RELU) return dlf_act_slope<DLF_RELU>(z, 0.0f);
     if constexpr (E == GN_SILU) return dlf_act_slope<DLF_SILU>(z, 0.0f);
-    return gn_any_slope(z, f);
+    if constexpr (E == GN_ANY) return dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, f);
 }
 
 /* ---- operands ---------------------------------------------------------------------------------
  */
 
-template <class T> struct gn_fwd {
-    dlf_view<T> y;
-    dlf_view<double> mean;
-    dlf_view<float> rstd;
-    dlf_view<const T> x, residual;
-    dlf_view<const float> gamma, beta;
-    double eps;
-    dlf_epilogue f;
+template <class T> struct gn_fwd : dlf_norm_fwd_views<T> {
     dlf_stat *part; /* split: of (member, group, chunk) */
 };
 
-template <class T> struct gn_bwd {
-    dlf_view<T> dx, dresidual;
-    dlf_view<const T> dy, x, residual;
-    dlf_view<const double> mean;
-    dlf_view<const float> rstd, gamma, beta;
-    dlf_epilogue f;
+template <class T> struct gn_bwd : dlf_norm_bwd_views<T> {
     float *part;   /* rows of C: (member, sample, chunk, dgamma or dbeta); NULL: not wanted   */
     float *g_part; /* split: sums of g xhat and g of (member, group, chunk)                   */
 };
-
-template <class T> static inline gn_fwd<T> gn_fwd_of(const dlf_norm_fwd *io, const dlf_norm *norm)
-{
-    return gn_fwd<T>{dlf_view_of<T>(io->y),
-                     dlf_view_of<double>(io->mean),
-                     dlf_view_of<float>(io->rstd),
-                     dlf_view_of<const T>(io->x),
-                     dlf_view_of<const T>(io->residual),
-                     dlf_view_of<const float>(io->gamma),
-                     dlf_view_of<const float>(io->beta),
-                     norm->eps,
-                     dlf_epilogue_of(norm->activation),
-                     nullptr};
-}
-
-template <class T> static inline gn_bwd<T> gn_bwd_of(const dlf_norm_bwd *io, const dlf_norm *norm)
-{
-    return gn_bwd<T>{dlf_view_of<T>(io->dx),
-                     dlf_view_of<T>(io->dresidual),
-                     dlf_view_of<const T>(io->dy),
-                     dlf_view_of<const T>(io->x),
-                     dlf_view_of<const T>(io->residual),
-                     dlf_view_of<const double>(io->mean),
-                     dlf_view_of<const float>(io->rstd),
-                     dlf_view_of<const float>(io->gamma),
-                     dlf_view_of<const float>(io->beta),
-                     dlf_epilogue_of(norm->activation),
-                     nullptr,
-                     nullptr};
-}
 
 /* Parameters of every channel into the table; the statistics are those of `group`, 3 per group. */
 static __device__ __forceinline__ void gn_fill_table(gn_affine *table, const float *group,

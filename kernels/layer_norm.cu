@@ -5,16 +5,10 @@
 #include "layer_norm_backward.cuh"
 #include "layer_norm_forward.cuh"
 
-/* A little less than what the device offers, for the static arrays of the reductions. */
-static dlf_status shared_memory(int64_t *bytes, const dlf_tensor *x, const char *op)
+/* What a block of this device may have, less the static arrays of the reductions. */
+static int64_t shared_memory(const dlf_tensor *x)
 {
-    enum { RESERVE = 2048 };
-    int most = 0;
-    const cudaError_t error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin,
-                                                     x->device->info.ordinal);
-    if (error != cudaSuccess) (void)cudaGetLastError(); /* or the next, innocent call reports it */
-    *bytes = (int64_t)most - RESERVE;
-    return dlf_launched(error, op);
+    return x->device->info.shared_bytes - 2048;
 }
 
 /* ---- forward ------------------------------------------------------------------------------------
@@ -24,22 +18,11 @@ struct ln_forward_call {
     const dlf_norm_fwd *io;
     const dlf_norm *norm;
     ln_shape s;
-    int64_t shared; /* bytes that a block of this device may have */
 };
 
 template <class T> static ln_forward_args<T> args_of(const ln_forward_call &call)
 {
-    const dlf_norm_fwd *io = call.io;
-    return ln_forward_args<T>{dlf_view_of<T>(io->y),
-                              dlf_view_of<double>(io->mean),
-                              dlf_view_of<float>(io->rstd),
-                              dlf_view_of<const T>(io->x),
-                              dlf_view_of<const T>(io->residual),
-                              dlf_view_of<const float>(io->gamma),
-                              dlf_view_of<const float>(io->beta),
-                              call.s,
-                              call.norm->eps,
-                              dlf_epilogue_of(call.norm->activation)};
+    return ln_forward_args<T>{dlf_views_of<T>(call.io, call.norm), call.s};
 }
 
 static bool forward_packs_fit(const ln_forward_call &call)
@@ -79,7 +62,7 @@ static bool always(const ln_forward_call &)
 
 static bool forward_shared_fits(const ln_forward_call &call)
 {
-    return call.s.L * (int64_t)dlf_dtype_size(call.io->x->dtype) <= call.shared;
+    return call.s.L * (int64_t)dlf_dtype_size(call.io->x->dtype) <= shared_memory(call.io->x);
 }
 
 static dlf_status forward_shared(const ln_forward_call &call)
@@ -150,9 +133,8 @@ static int choose_forward(const ln_forward_call &call)
 
 extern "C" dlf_status dlf_layer_norm_forward_cuda(const dlf_norm_fwd *io, const dlf_norm *norm)
 {
-    ln_forward_call call = {io, norm, {}, 0};
+    ln_forward_call call = {io, norm, {}};
     DLF_TRY(ln_shape_of(&call.s, io->x, norm));
-    DLF_TRY(shared_memory(&call.shared, io->x, "layer_norm_forward"));
     return dlf_run_version(forward_versions, call, norm->version, choose_forward,
                            "layer_norm_forward");
 }
@@ -164,26 +146,13 @@ struct ln_backward_call {
     const dlf_norm_bwd *io;
     const dlf_norm *norm;
     ln_shape s;
-    int64_t shared;
 };
 
 template <class T>
 static ln_backward_args<T> args_of(const ln_backward_call &call, void *part, int64_t parts)
 {
-    const dlf_norm_bwd *io = call.io;
-    return ln_backward_args<T>{dlf_view_of<T>(io->dx),
-                               dlf_view_of<T>(io->dresidual),
-                               dlf_view_of<const T>(io->dy),
-                               dlf_view_of<const T>(io->x),
-                               dlf_view_of<const T>(io->residual),
-                               dlf_view_of<const double>(io->mean),
-                               dlf_view_of<const float>(io->rstd),
-                               dlf_view_of<const float>(io->gamma),
-                               dlf_view_of<const float>(io->beta),
-                               call.s,
-                               dlf_epilogue_of(call.norm->activation),
-                               static_cast<float *>(part),
-                               parts};
+    return ln_backward_args<T>{dlf_views_of<T>(call.io, call.norm), call.s,
+                               static_cast<float *>(part), parts};
 }
 
 static bool wants_sums(const ln_backward_call &call)
@@ -319,7 +288,7 @@ static bool backward_registers_fits(const ln_backward_call &call)
 {
     const ln_team_size size = team_size(call);
     return call.s.S == 1 && size.elements && backward_packs_fit(call) &&
-           (int64_t)sums_room(call, size) <= call.shared;
+           (int64_t)sums_room(call, size) <= shared_memory(call.io->x);
 }
 
 template <int LANES, int ELEMENTS, class T, class Active>
@@ -373,9 +342,8 @@ static int choose_backward(const ln_backward_call &call)
 
 extern "C" dlf_status dlf_layer_norm_backward_cuda(const dlf_norm_bwd *io, const dlf_norm *norm)
 {
-    ln_backward_call call = {io, norm, {}, 0};
+    ln_backward_call call = {io, norm, {}};
     DLF_TRY(ln_shape_of(&call.s, io->x, norm));
-    DLF_TRY(shared_memory(&call.shared, io->x, "layer_norm_backward"));
     return dlf_run_version(backward_versions, call, norm->version, choose_backward,
                            "layer_norm_backward");
 }

@@ -8,13 +8,8 @@
 #define DLF_LAYER_NORM_BACKWARD_CUH
 #include "layer_norm_common.cuh"
 
-template <class T> struct ln_backward_args {
-    dlf_view<T> dx, dresidual;
-    dlf_view<const T> dy, x, residual;
-    dlf_view<const double> mean;
-    dlf_view<const float> rstd, gamma, beta;
+template <class T> struct ln_backward_args : dlf_norm_bwd_views<T> {
     ln_shape s;
-    dlf_epilogue f;
     float *part;   /* per member `parts` pairs of rows of C sums; NULL: not wanted */
     int64_t parts; /* = blocks of the kernel that sums                             */
 };

@@ -183,28 +183,19 @@ static __device__ __forceinline__ void ln_team_sums(const ln_team<LANES> &team, 
 /* ---- epilogues ----------------------------------------------------------------------------------
  */
 
-/* Called, not inlined: eleven functions unrolled over a thread's elements in every kernel of the
- * family would take nvcc minutes. relu is inlined all the same: it costs less than the call. */
-static __device__ __noinline__ float ln_any_value(float z, dlf_epilogue f)
-{
-    return dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, f);
-}
-
-static __device__ __noinline__ float ln_any_slope(float z, dlf_epilogue f)
-{
-    return dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, f);
-}
-
+/* relu is inlined also where any may come: it costs less than the call. */
 template <bool ACTIVE> static __device__ __forceinline__ float ln_value(float z, dlf_epilogue f)
 {
     if constexpr (!ACTIVE) return z;
-    return f.kind == DLF_RELU ? dlf_epilogue_value<DLF_EPILOGUE_RELU>(z, f) : ln_any_value(z, f);
+    return f.kind == DLF_RELU ? dlf_epilogue_value<DLF_EPILOGUE_RELU>(z, f)
+                              : dlf_epilogue_value<DLF_EPILOGUE_ANY>(z, f);
 }
 
 template <bool ACTIVE> static __device__ __forceinline__ float ln_slope(float z, dlf_epilogue f)
 {
     if constexpr (!ACTIVE) return 1.0f;
-    return f.kind == DLF_RELU ? dlf_epilogue_slope<DLF_EPILOGUE_RELU>(z, f) : ln_any_slope(z, f);
+    return f.kind == DLF_RELU ? dlf_epilogue_slope<DLF_EPILOGUE_RELU>(z, f)
+                              : dlf_epilogue_slope<DLF_EPILOGUE_ANY>(z, f);
 }
 
 /* ---- launches -----------------------------------------------------------------------------------

@@ -7,15 +7,8 @@
 #define DLF_LAYER_NORM_FORWARD_CUH
 #include "layer_norm_common.cuh"
 
-template <class T> struct ln_forward_args {
-    dlf_view<T> y;
-    dlf_view<double> mean;
-    dlf_view<float> rstd;
-    dlf_view<const T> x, residual;
-    dlf_view<const float> gamma, beta;
+template <class T> struct ln_forward_args : dlf_norm_fwd_views<T> {
     ln_shape s;
-    double eps;
-    dlf_epilogue f;
 };
 
 /* ---- where a row lies ---------------------------------------------------------------------------

@@ -215,7 +215,7 @@ extern "C" dlf_status dlf_loss_backward_cuda(dlf_tensor *dx, const dlf_tensor *x
 {
     const loss_args a = args_of(dx, x, t, l, scale);
     const bool vectors =
-        dlf_float4_ok(dx, a.P) && dlf_float4_ok(x, a.P) && dlf_float4_ok(t, t->shape[0]);
+        dlf_aligned16(dx, a.P) && dlf_aligned16(x, a.P) && dlf_aligned16(t, t->shape[0]);
     switch (l.kind) {
 #define X(name, text)                                                                              \
     case DLF_##name: return backward<DLF_##name>(dx, a, vectors);

@@ -26,10 +26,11 @@ static inline unsigned dlf_grid_x(const dlf_tensor *t, int64_t n, int64_t per_bl
     return (unsigned)(blocks < cap ? blocks : cap);
 }
 
-/* May each of `members` members of this float tensor be read as float4? */
-static inline bool dlf_float4_ok(const dlf_tensor *t, int64_t members)
+/* May each of `members` members be accessed 16 bytes at a time? */
+static inline bool dlf_aligned16(const dlf_tensor *t, int64_t members)
 {
-    return (uintptr_t)t->data % 16 == 0 && (members == 1 || t->stride % 4 == 0);
+    return (uintptr_t)t->data % 16 == 0 &&
+           (members == 1 || t->stride * (int64_t)dlf_dtype_size(t->dtype) % 16 == 0);
 }
 
 /* A tensor as kernels see it. */
@@ -49,6 +50,12 @@ static __device__ __forceinline__ int64_t dlf_divide(int64_t i, int64_t by)
 {
     if (((i | by) >> 32) == 0) return (uint32_t)i / (uint32_t)by;
     return i / by;
+}
+
+/* *place = sum + beta *place; with beta = 0 what was there is not read. */
+static __device__ __forceinline__ void dlf_store_sum(float *place, double sum, double beta)
+{
+    *place = (float)(beta == 0.0 ? sum : sum + beta * (double)*place);
 }
 
 /* Device memory for the partial results of one launch. Work on a device is one stream in order, so

@@ -1,11 +1,62 @@
 /* SPDX-License-Identifier: MIT
- * norm.cuh -- what the normalization kernels share: how a mean is kept, how statistics merge, the
- * one expression for z, and the second stage of dgamma and dbeta. include/dlf/norm.h has the
- * formulas. */
+ * norm.cuh -- what the normalization kernels share: their operands, how a mean is kept, the one
+ * expression for z, and the second stage of dgamma and dbeta. include/dlf/norm.h has the formulas.
+ */
 #ifndef DLF_NORM_CUH
 #define DLF_NORM_CUH
 #include "activation.cuh"
 #include "storage.cuh"
+
+/* ---- operands ---------------------------------------------------------------------------------
+ */
+
+/* A call as kernels see it; what it leaves out has no data. */
+template <class T> struct dlf_norm_fwd_views {
+    dlf_view<T> y;
+    dlf_view<double> mean;
+    dlf_view<float> rstd;
+    dlf_view<const T> x, residual;
+    dlf_view<const float> gamma, beta;
+    double eps;
+    dlf_epilogue f;
+};
+
+template <class T> struct dlf_norm_bwd_views {
+    dlf_view<T> dx, dresidual;
+    dlf_view<const T> dy, x, residual;
+    dlf_view<const double> mean;
+    dlf_view<const float> rstd, gamma, beta;
+    dlf_epilogue f;
+};
+
+template <class T>
+static inline dlf_norm_fwd_views<T> dlf_views_of(const dlf_norm_fwd *io, const dlf_norm *norm)
+{
+    return dlf_norm_fwd_views<T>{dlf_view_of<T>(io->y),
+                                 dlf_view_of<double>(io->mean),
+                                 dlf_view_of<float>(io->rstd),
+                                 dlf_view_of<const T>(io->x),
+                                 dlf_view_of<const T>(io->residual),
+                                 dlf_view_of<const float>(io->gamma),
+                                 dlf_view_of<const float>(io->beta),
+                                 norm->eps,
+                                 dlf_epilogue_of(norm->activation)};
+}
+
+template <class T>
+static inline dlf_norm_bwd_views<T> dlf_views_of(const dlf_norm_bwd *io, const dlf_norm *norm)
+{
+    return dlf_norm_bwd_views<T>{dlf_view_of<T>(io->dx),
+                                 dlf_view_of<T>(io->dresidual),
+                                 dlf_view_of<const T>(io->dy),
+                                 dlf_view_of<const T>(io->x),
+                                 dlf_view_of<const T>(io->residual),
+                                 dlf_view_of<const double>(io->mean),
+                                 dlf_view_of<const float>(io->rstd),
+                                 dlf_view_of<const float>(io->gamma),
+                                 dlf_view_of<const float>(io->beta),
+                                 dlf_epilogue_of(norm->activation)};
+}
 
 /* ---- statistics -------------------------------------------------------------------------------
  */
@@ -52,19 +103,10 @@ static __device__ __forceinline__ float dlf_rstd(double var, double eps)
     return 1.0f / sqrtf((float)(var + eps));
 }
 
-/* Count, mean and sum of squared deviations of a part; parts merge pairwise (Chan, Golub, LeVeque
- * 1979). The order of merging is the caller's and must be fixed. */
+/* Count, mean and sum of squared deviations of a part. */
 struct dlf_stat {
     double n, mean, m2;
 };
-
-static __device__ __forceinline__ dlf_stat dlf_merge(dlf_stat a, dlf_stat b)
-{
-    if (b.n == 0.0) return a;
-    if (a.n == 0.0) return b;
-    const double n = a.n + b.n, d = b.mean - a.mean;
-    return dlf_stat{n, a.mean + d * (b.n / n), a.m2 + b.m2 + d * d * (a.n * (b.n / n))};
-}
 
 /* ---- reductions -------------------------------------------------------------------------------
  */
@@ -133,7 +175,7 @@ static __global__ void __launch_bounds__(DLF_FINISH_COLUMNS *DLF_FINISH_LANES)
         out += p * (lane ? dbeta : dgamma).stride + c;
         double total = 0.0;
         for (int k = 0; k < DLF_FINISH_LANES; k++) total += lanes[lane][k][column];
-        *out = (float)(accumulate == 0.0 ? total : total + accumulate * (double)*out);
+        dlf_store_sum(out, total, accumulate);
     }
 }
 

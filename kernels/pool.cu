@@ -336,7 +336,7 @@ static cudaError_t launch_windows(const dlf_tensor *t, const dlf_pool_shape &s, 
 /* Can four channels be moved at a time in every operand? */
 static bool four(const dlf_pool_shape &s, const dlf_tensor *a, const dlf_tensor *b)
 {
-    return s.inner % 4 == 0 && dlf_float4_ok(a, s.P) && (!b || dlf_float4_ok(b, s.P));
+    return s.inner % 4 == 0 && dlf_aligned16(a, s.P) && (!b || dlf_aligned16(b, s.P));
 }
 
 extern "C" dlf_status dlf_pool_forward_cuda(dlf_tensor *y, const dlf_tensor *x, dlf_pool pool)
@@ -490,7 +490,7 @@ extern "C" dlf_status dlf_pool_backward_cuda(dlf_tensor *dx, const dlf_tensor *d
     const no_index *none = nullptr;
     gradient g = {dx, dy, max ? x : nullptr, dlf_pool_shape_of(dx, dy, &pool), false};
     const dlf_pool_shape &s = g.s;
-    g.four = four(s, dx, dy) && (!max || dlf_float4_ok(x, s.P));
+    g.four = four(s, dx, dy) && (!max || dlf_aligned16(x, s.P));
     if (!max) return dlf_launched(launch_gather<AVERAGE>(g, none), "pool_backward");
     const int64_t area = (int64_t)s.kernel[0] * s.kernel[1];
     const bool apart = s.kernel[0] <= s.stride[0] && s.kernel[1] <= s.stride[1];

@@ -75,6 +75,6 @@ extern "C" dlf_status dlf_sgd_step_cuda(dlf_tensor *w, dlf_tensor *v, const dlf_
                          (float)args.momentum,
                          (float)args.weight_decay};
     const bool vectors =
-        dlf_float4_ok(w, a.P) && dlf_float4_ok(g, a.P) && (!v || dlf_float4_ok(v, a.P));
+        dlf_aligned16(w, a.P) && dlf_aligned16(g, a.P) && (!v || dlf_aligned16(v, a.P));
     return dlf_launched(v ? launch<true>(w, a, vectors) : launch<false>(w, a, vectors), "sgd_step");
 }

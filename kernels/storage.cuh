@@ -74,10 +74,8 @@ static __device__ __forceinline__ void dlf_store(T *p, const float (&v)[V])
 /* May every row of `length` elements in each member be read 16 bytes at a time? NULL: yes. */
 static inline bool dlf_rows_aligned(const dlf_tensor *t, int64_t length)
 {
-    if (!t) return true;
-    const int64_t vector = 16 / (int64_t)dlf_dtype_size(t->dtype);
-    return (uintptr_t)t->data % 16 == 0 && length % vector == 0 &&
-           (t->shape[0] == 1 || t->stride % vector == 0);
+    return !t ||
+           (length * (int64_t)dlf_dtype_size(t->dtype) % 16 == 0 && dlf_aligned16(t, t->shape[0]));
 }
 
 /* launch(T()) with the element type of `t`. */

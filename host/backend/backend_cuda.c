@@ -335,6 +335,7 @@ static dlf_status cuda_setup(dlf_device *dev)
     snprintf(dev->info.name, sizeof dev->info.name, "%.120s", prop.name);
     dev->info.threads = prop.multiProcessorCount;
     dev->info.memory_bytes = (int64_t)prop.totalGlobalMem;
+    dev->info.shared_bytes = (int64_t)prop.sharedMemPerBlockOptin;
     dev->ops = &ops;
     const char *cache = getenv("DLF_CUDA_CACHE");
     impl->cached = cache && cache[0] ? strcmp(cache, "0") != 0 : !is_test_bed(&prop);

@@ -32,6 +32,7 @@ typedef struct dlf_device_info {
     int ordinal;          /* cuda:N                                                        */
     int threads;          /* cpu: OpenMP threads; cuda: multiprocessors                    */
     int64_t memory_bytes; /* device memory, 0 if unknown                                   */
+    int64_t shared_bytes; /* cuda: the most shared memory that a block may have; else 0    */
 } dlf_device_info;
 
 typedef struct dlf_backend {

@@ -76,7 +76,6 @@ static const char *const calls[] = {
     "cudaMemsetAsync",
     "cudaEventCreate",
     "cudaEventCreateWithFlags",
-    "cudaDeviceGetAttribute",
     "launch",
 };
 
