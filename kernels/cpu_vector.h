@@ -52,22 +52,39 @@ static inline vec vec_fma(vec a, vec b, vec c)
 #endif
 }
 
-/* The first n < VEC lanes from memory, `fill` in the others. */
+#if defined(__AVX512F__)
+static inline __mmask16 vec_first(int64_t n)
+{
+    return (__mmask16)((1u << n) - 1u);
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+static inline __m256i vec_first(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
+/* The first n <= VEC lanes from memory, `fill` in the others, whose memory is not touched. */
 static inline vec vec_load_some(const float *p, int64_t n, vec fill)
 {
 #if defined(__AVX512F__)
-    return _mm512_mask_loadu_ps(fill, (__mmask16)((1u << n) - 1), p);
+    return _mm512_mask_loadu_ps(fill, vec_first(n), p);
+#elif defined(__AVX2__) && defined(__FMA__)
+    const __m256i first = vec_first(n);
+    return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, first), _mm256_castsi256_ps(first));
 #else
     for (int64_t i = 0; i < n; i++) fill[i] = p[i];
     return fill;
 #endif
 }
 
-/* The first n < VEC lanes to memory. */
+/* The first n <= VEC lanes to memory. */
 static inline void vec_store_some(float *p, int64_t n, vec v)
 {
 #if defined(__AVX512F__)
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+    _mm512_mask_storeu_ps(p, vec_first(n), v);
+#elif defined(__AVX2__) && defined(__FMA__)
+    _mm256_maskstore_ps(p, vec_first(n), v);
 #else
     for (int64_t i = 0; i < n; i++) p[i] = v[i];
 #endif

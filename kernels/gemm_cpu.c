@@ -8,109 +8,20 @@
  * do not depend on the number of threads. BLAS gets fixed row panels for the same reason. */
 #include <stdlib.h>
 
-#include "cpu.h"
+#include "cpu_vector.h"
 #include "gemm_blas.h"
 
+/* Rows of a register block. */
 #if defined(__AVX512F__)
-#include <immintrin.h>
-enum { W = 16, MR = 12 }; /* 24 accumulators of 32 registers */
-typedef __m512 vec;
-static inline vec load(const float *p)
-{
-    return _mm512_loadu_ps(p);
-}
-static inline void store(float *p, vec v)
-{
-    _mm512_storeu_ps(p, v);
-}
-static inline vec splat(float x)
-{
-    return _mm512_set1_ps(x);
-}
-static inline vec fma_vec(vec a, vec b, vec c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-/* The first n of W elements; the others are zero, and are not touched. */
-static inline __mmask16 first(int64_t n)
-{
-    return (__mmask16)((1u << n) - 1u);
-}
-static inline vec load_first(const float *p, int64_t n)
-{
-    return _mm512_maskz_loadu_ps(first(n), p);
-}
-static inline void store_first(float *p, vec v, int64_t n)
-{
-    _mm512_mask_storeu_ps(p, first(n), v);
-}
+enum { MR = 12 }; /* 24 accumulators of 32 registers */
 #elif defined(__AVX2__) && defined(__FMA__)
-#include <immintrin.h>
-enum { W = 8, MR = 6 }; /* 12 accumulators of 16 registers */
-typedef __m256 vec;
-static inline vec load(const float *p)
-{
-    return _mm256_loadu_ps(p);
-}
-static inline void store(float *p, vec v)
-{
-    _mm256_storeu_ps(p, v);
-}
-static inline vec splat(float x)
-{
-    return _mm256_set1_ps(x);
-}
-static inline vec fma_vec(vec a, vec b, vec c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
-static inline __m256i first(int64_t n)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-static inline vec load_first(const float *p, int64_t n)
-{
-    return _mm256_maskload_ps(p, first(n));
-}
-static inline void store_first(float *p, vec v, int64_t n)
-{
-    _mm256_maskstore_ps(p, first(n), v);
-}
+enum { MR = 6 }; /* 12 accumulators of 16 registers */
 #else
-enum { W = 4, MR = 4 };
-typedef float vec __attribute__((vector_size(16)));
-static inline vec load(const float *p)
-{
-    vec v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-static inline void store(float *p, vec v)
-{
-    memcpy(p, &v, sizeof v);
-}
-static inline vec splat(float x)
-{
-    return (vec){x, x, x, x};
-}
-static inline vec fma_vec(vec a, vec b, vec c)
-{
-    return a * b + c;
-}
-static inline vec load_first(const float *p, int64_t n)
-{
-    vec v = {0};
-    for (int i = 0; i < W && i < n; i++) v[i] = p[i];
-    return v;
-}
-static inline void store_first(float *p, vec v, int64_t n)
-{
-    for (int i = 0; i < W && i < n; i++) p[i] = v[i];
-}
+enum { MR = 4 };
 #endif
 
 enum {
-    NR = 2 * W,
+    NR = 2 * VEC,
     DEPTH = 256,             /* of k: MR rows of a stay in L1                            */
     COLUMNS = 16 * NR,       /* DEPTH x COLUMNS of b stay in L2: 512 KiB at v4           */
     FAR = 256,               /* beyond this row length a is packed: its rows would share L1 sets */
@@ -134,7 +45,7 @@ __attribute__((always_inline)) static inline void block(const int mr, const int 
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
-        for (int j = 0; j < nv; j++) sum[i][j] = splat(0.0f);
+        for (int j = 0; j < nv; j++) sum[i][j] = vec_all(0.0f);
     /* Three rows per pointer: base, base + ar, base + 2 ar are addressing modes. */
     const float *rows[(MR + 2) / 3];
 #pragma GCC unroll 16
@@ -142,37 +53,37 @@ __attribute__((always_inline)) static inline void block(const int mr, const int 
     for (int64_t k = 0; k < depth; k++) {
         vec bv[2];
 #pragma GCC unroll 16
-        for (int j = 0; j < nv; j++) bv[j] = load(b + j * W);
+        for (int j = 0; j < nv; j++) bv[j] = vec_load(b + j * VEC);
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++) {
-            const vec av = splat(rows[i / 3][i % 3 * ar]);
+            const vec av = vec_all(rows[i / 3][i % 3 * ar]);
 #pragma GCC unroll 16
-            for (int j = 0; j < nv; j++) sum[i][j] = fma_vec(av, bv[j], sum[i][j]);
+            for (int j = 0; j < nv; j++) sum[i][j] = vec_fma(av, bv[j], sum[i][j]);
         }
 #pragma GCC unroll 16
         for (int g = 0; 3 * g < mr; g++) rows[g] += ak;
         b += bk;
     }
-    const vec alpha = splat(e->alpha), beta = splat(e->beta);
-    const int64_t last = n - (nv - 1) * W; /* columns of the last vector */
-    if (e->beta == 0.0f && last == W) {
+    const vec alpha = vec_all(e->alpha), beta = vec_all(e->beta), none = vec_all(0.0f);
+    const int64_t last = n - (nv - 1) * VEC; /* columns of the last vector */
+    if (e->beta == 0.0f && last == VEC) {
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
             for (int j = 0; j < nv; j++) {
-                float *to = c + i * e->row + j * W;
-                store(to, alpha * sum[i][j]);
+                float *to = c + i * e->row + j * VEC;
+                vec_store(to, alpha * sum[i][j]);
             }
     } else {
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
             for (int j = 0; j < nv; j++) {
-                float *to = c + i * e->row + j * W;
-                const int64_t width = j < nv - 1 ? W : last;
+                float *to = c + i * e->row + j * VEC;
+                const int64_t width = j < nv - 1 ? VEC : last;
                 vec v = alpha * sum[i][j];
-                if (e->beta != 0.0f) v = fma_vec(beta, load_first(to, width), v);
-                store_first(to, v, width);
+                if (e->beta != 0.0f) v = vec_fma(beta, vec_load_some(to, width, none), v);
+                vec_store_some(to, width, v);
             }
     }
 }
@@ -245,12 +156,14 @@ static inline void transpose4(float *out, int64_t out_row, const float *in, int6
 static void pack_b(float *out, const float *b, bool trans, int64_t ldb, int64_t depth, int64_t n)
 {
     if (!trans) {
+        const vec none = vec_all(0.0f);
         for (int64_t k = 0; k < depth; k++, b += ldb, out += NR)
             for (int v = 0; v < 2; v++) {
-                const int64_t left = n - v * W;
-                store(out + v * W, left >= W  ? load(b + v * W)
-                                   : left > 0 ? load_first(b + v * W, left)
-                                              : splat(0.0f));
+                const int64_t left = n - v * VEC;
+                const float *from = b + v * VEC;
+                vec_store(out + v * VEC, left >= VEC ? vec_load(from)
+                                         : left > 0  ? vec_load_some(from, left, none)
+                                                     : none);
             }
         return;
     }
@@ -325,9 +238,10 @@ static void tile(const product *g, int64_t p, int64_t row, int64_t column, float
             for (int64_t j = 0; j < columns; j += NR) {
                 const int64_t n = least(NR, columns - j);
                 const bool packed = g->pack_b || n < NR;
-                blocks[mr - 1][n > W](g->pack_a ? scratch : a_k, g->pack_a ? 1 : ar,
-                                      g->pack_a ? MR : ak, packed ? packed_b + j * DEPTH : b_k + j,
-                                      packed ? NR : g->ldb, depth, c + i * g->n + j, n, &e);
+                blocks[mr - 1][n > VEC](g->pack_a ? scratch : a_k, g->pack_a ? 1 : ar,
+                                        g->pack_a ? MR : ak,
+                                        packed ? packed_b + j * DEPTH : b_k + j,
+                                        packed ? NR : g->ldb, depth, c + i * g->n + j, n, &e);
             }
         }
     }
@@ -425,7 +339,7 @@ dlf_status DLF_CPU(gemm)(dlf_tensor *c, const dlf_tensor *a, const dlf_tensor *b
     g.pack_b = g.trans_b || g.ldb > FAR;
 
     const double work = (double)g.m * (double)g.n * (double)g.k;
-    const int threads = dlf_cpu_threads(c, (double)members * work / W);
+    const int threads = dlf_cpu_threads(c, (double)members * work / VEC);
     const dlf_cblas_sgemm sgemm = dlf_cpu_sgemm(c->device);
     if (sgemm && work >= blas_from && fits_blas(&g)) {
         blas(&g, members, sgemm, threads);
