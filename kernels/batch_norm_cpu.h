@@ -8,6 +8,7 @@
 #define DLF_BATCH_NORM_CPU_H
 #include <stdlib.h>
 
+#include "cpu_norm.h"
 #include "cpu_storage.h"
 
 enum {
@@ -223,15 +224,7 @@ static inline void bn_dx(float *dx, const float *dz, const float *x, int64_t n, 
 static inline void bn_affine_row(float *z, const float *x, const float *residual, int64_t n,
                                  const bn_coefs *k, int64_t at)
 {
-    const float *restrict hi = k->hi + at, *restrict scale = k->scale + at;
-    const float *restrict shift = k->shift + at;
-    if (residual) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) z[i] = fmaf(x[i] - hi[i], scale[i], shift[i]) + residual[i];
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) z[i] = fmaf(x[i] - hi[i], scale[i], shift[i]);
-    }
+    cpu_affine_row(z, x, residual, n, k->hi + at, k->scale + at, k->shift + at);
 }
 
 static inline void bn_dx_row(float *dx, const float *dz, const float *x, int64_t n,

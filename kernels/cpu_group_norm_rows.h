@@ -7,6 +7,7 @@
 #ifndef DLF_CPU_GROUP_NORM_ROWS_H
 #define DLF_CPU_GROUP_NORM_ROWS_H
 #include "cpu_group_norm.h"
+#include "cpu_norm.h"
 
 /* How samples are cut. */
 typedef struct rows_plan {
@@ -252,15 +253,7 @@ static void chunk_stats(const rows_sample *s, const dlf_norm_fwd *io, int64_t k)
 static void rows_piece(float *z, const float *x, const float *residual, const rows_sample *s,
                        int64_t c, int64_t n)
 {
-    const float *restrict hi = s->array[HI] + c, *restrict scale = s->array[SCALE] + c;
-    const float *restrict shift = s->array[SHIFT] + c;
-    if (residual) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) z[i] = fmaf(x[i] - hi[i], scale[i], shift[i]) + residual[i];
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) z[i] = fmaf(x[i] - hi[i], scale[i], shift[i]);
-    }
+    cpu_affine_row(z, x, residual, n, s->array[HI] + c, s->array[SCALE] + c, s->array[SHIFT] + c);
 }
 
 /* Four rows without residual, so that the parameters are loaded a quarter as often. */
