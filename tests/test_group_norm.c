@@ -232,6 +232,24 @@ static void scale_and_shift_do_not_matter(void **state)
         }
 }
 
+/* The results of `c` on the device, in `dev`, are those of `kind` on ref. */
+static void expect_as_kind_on_ref(nt_case c, const nt_side *dev, dlf_norm_kind kind)
+{
+    c.kind = kind, c.version = 0;
+    nt_side other, ref;
+    nt_build(&c, &other, &ref);
+    const dlf_norm norm = nt_norm(&c);
+    const dlf_norm_fwd fwd = nt_fwd(&c, &ref);
+    const dlf_norm_bwd bwd = nt_bwd(&c, &ref);
+    OK(dlf_norm_forward(&fwd, &norm));
+    OK(dlf_norm_backward(&bwd, &norm));
+    assert_true(kt_worst(&dev->out[NT_Y].t, &ref.out[NT_Y].t, 2e-5, 1e-6) <= 1.0);
+    assert_true(kt_worst(&dev->out[NT_DX].t, &ref.out[NT_DX].t, 4e-5, 1e-6) <= 1.0);
+    assert_true(kt_worst(&dev->out[NT_DGAMMA].t, &ref.out[NT_DGAMMA].t, 5e-5, 2e-6) <= 1.0);
+    assert_true(kt_worst(&dev->out[NT_DBETA].t, &ref.out[NT_DBETA].t, 5e-5, 2e-6) <= 1.0);
+    nt_free(&other), nt_free(&ref);
+}
+
 /* GN(C) is instance norm to the bit; GN(1) is layer norm, which ref computes. */
 static void is_instance_norm_and_layer_norm(void **state)
 {
@@ -259,21 +277,9 @@ static void is_instance_norm_and_layer_norm(void **state)
 
             nt_case one = c;
             one.groups = 1;
-            run_device(&one, &gn, &ref);
-            nt_case layer = one;
-            layer.kind = DLF_LAYER_NORM;
-            nt_side ln_dev, ln;
-            nt_build(&layer, &ln_dev, &ln);
-            dlf_norm norm = nt_norm(&layer);
-            norm.version = 0;
-            const dlf_norm_fwd fwd = nt_fwd(&layer, &ln);
-            const dlf_norm_bwd bwd = nt_bwd(&layer, &ln);
-            OK(dlf_norm_forward(&fwd, &norm));
-            OK(dlf_norm_backward(&bwd, &norm));
-            assert_true(kt_worst(&gn.out[NT_Y].t, &ln.out[NT_Y].t, 2e-5, 1e-6) <= 1.0);
-            assert_true(kt_worst(&gn.out[NT_DX].t, &ln.out[NT_DX].t, 4e-5, 1e-6) <= 1.0);
-            assert_true(kt_worst(&gn.out[NT_DGAMMA].t, &ln.out[NT_DGAMMA].t, 5e-5, 2e-6) <= 1.0);
-            nt_free(&gn), nt_free(&ref), nt_free(&ln), nt_free(&ln_dev);
+            run_device(&one, &gn, &ref), nt_free(&ref);
+            expect_as_kind_on_ref(one, &gn, DLF_LAYER_NORM);
+            nt_free(&gn);
         }
 }
 
@@ -281,20 +287,11 @@ static void is_instance_norm_and_layer_norm(void **state)
 static void of_one_sample_is_batch_norm(void **state)
 {
     (void)state;
-    nt_case c = {SHAPE(DLF_INSTANCE_NORM, DLF_NCHW, 2, 1, 5, 4, 7, 0)};
-    nt_side in, ref, bn_dev, bn;
-    run_device(&c, &in, &ref);
-    c.kind = DLF_BATCH_NORM;
-    nt_build(&c, &bn_dev, &bn);
-    const dlf_norm norm = nt_norm(&c);
-    const dlf_norm_fwd fwd = nt_fwd(&c, &bn);
-    const dlf_norm_bwd bwd = nt_bwd(&c, &bn);
-    OK(dlf_norm_forward(&fwd, &norm));
-    OK(dlf_norm_backward(&bwd, &norm));
-    assert_true(kt_worst(&in.out[NT_Y].t, &bn.out[NT_Y].t, 2e-5, 1e-6) <= 1.0);
-    assert_true(kt_worst(&in.out[NT_DX].t, &bn.out[NT_DX].t, 4e-5, 1e-6) <= 1.0);
-    assert_true(kt_worst(&in.out[NT_DBETA].t, &bn.out[NT_DBETA].t, 5e-5, 2e-6) <= 1.0);
-    nt_free(&in), nt_free(&ref), nt_free(&bn_dev), nt_free(&bn);
+    const nt_case c = {SHAPE(DLF_INSTANCE_NORM, DLF_NCHW, 2, 1, 5, 4, 7, 0)};
+    nt_side in, ref;
+    run_device(&c, &in, &ref), nt_free(&ref);
+    expect_as_kind_on_ref(c, &in, DLF_BATCH_NORM);
+    nt_free(&in);
 }
 
 /* The same numbers in the other layout give the same results. */
