@@ -43,7 +43,7 @@ static dlf_status measure(const char *device_name, classifier_spec spec, int ste
         status = dlf_fail(DLF_ERR_OOM, "out of memory");
         goto done;
     }
-    for (size_t p = 0; p < P; p++) lr[p] = 0.05;
+    for (size_t p = 0; p < P; p++) lr[p] = 0.05 / (double)(1u << p % 8); /* eight learning rates */
     DLF_TRY_DONE(dlf_device_open(&device, device_name));
     DLF_TRY_DONE(dlf_digits_load(&data));
     DLF_TRY_DONE(classifier_new(&g, device, &spec));
