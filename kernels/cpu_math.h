@@ -11,10 +11,9 @@
  * place (denormal results: of the smallest normal):
  *
  *   vm_exp_nonpos 0.9   vm_expm1_nonpos 0.9   vm_log1p_01 2.0   vm_sigmoid 2.5   vm_tanh 2.5
- *   vm_softplus 2.9     vm_normal cdf 6.0, pdf 2.1     vm_gelu 6.5
+ *   vm_softplus 2.9     vm_normal cdf 6.0, pdf 1.3     vm_gelu 6.3
  *
- * Polynomials are minimax fits (Remez exchange, 120-bit arithmetic; the normal tail in double) of
- * relative error. */
+ * Polynomials are minimax fits (Remez exchange, 120-bit arithmetic) of relative error. */
 #ifndef DLF_CPU_MATH_H
 #define DLF_CPU_MATH_H
 #include <math.h>
@@ -133,13 +132,16 @@ static inline float vm_softplus(float x)
 }
 
 /* The left tail of N(0,1), with small relative error however far out: for 0 <= a <= VM_TAIL_END
- * Phi(-a) = e^(-a^2/2) M(a), where (a + 3.75) M(a) is a polynomial in q = (a - 3.75)/(a + 3.75). e
- * is 2^64 e^(-a^2/2), normal to the end; w = 1/(a + 3.75). The square enters the exponent
- * unrounded, or its rounding would be multiplied by a^2/2. */
-#define VM_TAIL_END 14.42f /* there Phi(-a) and its product with a round to 0 */
+ * Phi(-a) = pdf(a) N(a)/D(a), where N and D have degrees 4 and 5, leading coefficient 1 and no
+ * negative one: nothing cancels. pdf is 2^64 times the density and ratio 2^-64 N/D, so that only
+ * their product may be denormal; powers of two go into exponents as integers, beside the
+ * multiplications that take the time. The square enters the exponent unrounded, or its rounding
+ * would be multiplied by a^2/2. */
+#define VM_TAIL_END 14.42f                /* there Phi(-a) and its product with a round to 0 */
+#define VM_PDF_0    0.398942280401432678f /* 1 / sqrt(2 pi) */
 
 typedef struct vm_tail {
-    float e, m, w;
+    float pdf, ratio;
 } vm_tail;
 
 /* min(|x|, VM_TAIL_END), by the bits: of floats gcc makes two arms and folds the rest into them. A
@@ -153,23 +155,28 @@ static inline float vm_tail_clamp(float x)
 
 static inline vm_tail vm_normal_tail(float a)
 {
-    const float magic = 12582912.0f + 127.0f + 64.0f, half = -0.5f * a;
-    const float t = fmaf(half * a, VM_LOG2E, magic); /* as in vm_reduce */
+    const float magic = 12582912.0f + 64.0f;
+    const float t = fmaf(a * a, -0.5f * VM_LOG2E, magic); /* as in vm_reduce */
     const float n = t - magic;
-    const float r = fmaf(n, -VM_LN2_LO, fmaf(half, a, n * -VM_LN2_HI));
-    const float e = vm_exp_reduced(r) * dlf_float_of_bits(dlf_bits_of_float(t) << 23);
-    const float w = 1.0f / (a + 3.75f);
-    const float q = (a - 3.75f) * w;
-    float m = 0.000443449743547f;
-    m = fmaf(m, q, 0.000509628703845f);
-    m = fmaf(m, q, -0.00416901777419f);
-    m = fmaf(m, q, 0.0012000736477f);
-    m = fmaf(m, q, 0.0374925063661f);
-    m = fmaf(m, q, -0.15152083512f);
-    m = fmaf(m, q, 0.352939604249f);
-    m = fmaf(m, q, -0.588188277662f);
-    m = fmaf(m, q, 0.750294074215f);
-    return (vm_tail){e, m, w};
+    /* s = a^2 + 2 n ln2; p(s) = e^(-s/2) / sqrt(2 pi), by the polynomial of vm_exp_reduced */
+    const float s = fmaf(n, 2.0f * VM_LN2_LO, fmaf(a, a, n * (2.0f * VM_LN2_HI)));
+    float p = VM_PDF_0 * (0.00138131422638f / 64.0f);
+    p = fmaf(p, s, VM_PDF_0 * (-0.00836941880236f / 32.0f));
+    p = fmaf(p, s, VM_PDF_0 * (0.0416684568195f / 16.0f));
+    p = fmaf(p, s, VM_PDF_0 * (-0.166665147919f / 8.0f));
+    p = fmaf(p, s, VM_PDF_0 * (0.499999930507f / 4.0f));
+    p = fmaf(p, s, VM_PDF_0 * -0.5f);
+    p = fmaf(p, s, VM_PDF_0);
+    float over = a + 9.37673332678f, under = a + 9.37683297819f;
+    over = fmaf(over, a, 40.7077691326f);
+    over = fmaf(over, a, 94.2610724629f);
+    over = fmaf(over, a, 103.089089949f);
+    under = fmaf(under, a, 41.7032410694f);
+    under = fmaf(under, a, 103.725111509f);
+    under = fmaf(under, a, 140.838094241f);
+    under = fmaf(under, a, 82.2531919383f);
+    return (vm_tail){dlf_float_of_bits(dlf_bits_of_float(p) + (dlf_bits_of_float(t) << 23)),
+                     dlf_float_of_bits(dlf_bits_of_float(over / under) - (64u << 23))};
 }
 
 /* Cumulative distribution and density of N(0,1); not of a NaN. */
@@ -180,8 +187,8 @@ typedef struct vm_normal_at {
 static inline vm_normal_at vm_normal(float x)
 {
     const vm_tail t = vm_normal_tail(vm_tail_clamp(x));
-    const float tail = t.e * (t.m * t.w) * 0x1p-64f;
-    return (vm_normal_at){x > 0.0f ? 1.0f - tail : tail, t.e * 0.398942280401432678f * 0x1p-64f};
+    const float tail = t.pdf * t.ratio;
+    return (vm_normal_at){x > 0.0f ? 1.0f - tail : tail, t.pdf * 0x1p-64f};
 }
 
 /* x Phi(x) as max(x, 0) - a Phi(-a). x - x is 0, or NaN: of a NaN, and of -Inf, where the
@@ -190,6 +197,6 @@ static inline float vm_gelu(float x)
 {
     const float a = vm_tail_clamp(x);
     const vm_tail t = vm_normal_tail(a);
-    return fmaf(-(t.m * (a * t.w)), t.e * 0x1p-64f, x > 0.0f ? x : x - x);
+    return fmaf(-t.ratio, a * t.pdf, x > 0.0f ? x : x - x);
 }
 #endif
