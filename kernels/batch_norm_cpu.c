@@ -236,17 +236,26 @@ static dlf_status forward_planes(const bn *b, const dlf_norm_fwd *io, double mom
     return DLF_OK;
 }
 
+static bn_coef infer_coef(const bn *b, const dlf_norm_fwd *io, int64_t p, int64_t c)
+{
+    const float *mean = bn_member(io->running_mean, p), *var = bn_member(io->running_var, p);
+    return bn_coef_of((double)mean[c], bn_rstd((double)var[c], b->eps), bn_member(io->gamma, p),
+                      bn_member(io->beta, p), c);
+}
+
+/* Short pieces by channel, gathered. Others in the order of memory, as one stream: by channel every
+ * piece was a new one to the hardware that reads ahead. */
 static dlf_status infer_planes(const bn *b, const dlf_norm_fwd *io)
 {
-    const int64_t chunks = chunk_count(b);
+    const bool by_channel = pieces_per_chunk(b) > 1;
+    const int64_t chunks = chunk_count(b), channels = b->P * b->C;
+    const int64_t per = chunks_per_piece(b), rows = by_channel ? 1 : b->N;
 #pragma omp parallel for num_threads(b->threads) schedule(static)
-    for (int64_t task = 0; task < b->P * b->C; task++) {
-        const int64_t p = task / b->C, c = task % b->C;
-        const float *mean = bn_member(io->running_mean, p), *var = bn_member(io->running_var, p);
-        const float rstd = bn_rstd((double)var[c], b->eps);
-        const bn_coef coef =
-            bn_coef_of((double)mean[c], rstd, bn_member(io->gamma, p), bn_member(io->beta, p), c);
-        for (int64_t k = 0; k < chunks; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
+    for (int64_t task = 0; task < rows * channels; task++) {
+        const int64_t p = task / (rows * b->C), n = task / b->C % rows, c = task % b->C;
+        const bn_coef coef = infer_coef(b, io, p, c);
+        const int64_t last = by_channel ? chunks : (n + 1) * per;
+        for (int64_t k = n * per; k < last; k++) apply_chunk(b, io, p, c, chunk_of(b, k), coef);
         if (b->streams) dlf_cpu_stream_end();
     }
     return DLF_OK;
