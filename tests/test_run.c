@@ -26,6 +26,7 @@ static struct {
     char kind[32];
     bool depth_is_set, full;
     uint64_t seed;
+    const char *data_dir;
 } fake;
 
 static dlf_status fake_run(dlf_run *run)
@@ -37,6 +38,7 @@ static dlf_status fake_run(dlf_run *run)
     fake.seeds = dlf_run_seeds(run);
     fake.seed = dlf_run_seed(run);
     fake.full = dlf_run_full(run);
+    fake.data_dir = dlf_run_data_dir(run);
     dlf_table *table;
     const dlf_column columns[] = {{"step", "1"}, {NULL, NULL}};
     DLF_TRY(
@@ -259,6 +261,21 @@ static void progress_is_optional_and_complete(void **state)
     dlf_result_free(r);
 }
 
+static void data_directory_arrives_and_is_recorded(void **state)
+{
+    dlf_result *r = NULL;
+    dlf_run_options o = {.device = device};
+    assert_int_equal(dlf_experiment_run(&r, &fake_experiment, &o), DLF_OK);
+    assert_null(fake.data_dir);
+    assert_null(dlf_result_find_parameter_text(r, "data_dir"));
+    dlf_result_free(r);
+    o.data_dir = "some/where";
+    assert_int_equal(dlf_experiment_run(&r, &fake_experiment, &o), DLF_OK);
+    assert_string_equal(fake.data_dir, "some/where");
+    assert_string_equal(dlf_result_find_parameter_text(r, "data_dir"), "some/where");
+    dlf_result_free(r);
+}
+
 static void failed_self_check_keeps_the_result(void **state)
 {
     dlf_result *r;
@@ -409,6 +426,7 @@ int main(void)
         cmocka_unit_test_setup(seeds_are_passed_and_checked, reset),
         cmocka_unit_test_setup(cancelling_keeps_what_is_there, reset),
         cmocka_unit_test_setup(progress_is_optional_and_complete, reset),
+        cmocka_unit_test_setup(data_directory_arrives_and_is_recorded, reset),
         cmocka_unit_test_setup(failed_self_check_keeps_the_result, reset),
         cmocka_unit_test_setup(failure_leaves_no_result, reset),
         cmocka_unit_test_setup(manifest_says_who_and_how, reset),

@@ -72,8 +72,7 @@ static void rounded_functions(void **state)
     assert_true(isnan(dlf_rounded_tanh(NAN)));
 }
 
-/* ---- what all have in common ------------------------------------------------------------------
- */
+/* ---- what all have in common --------------------------------------------------------------- */
 
 enum { GENERATORS = 8 };
 
@@ -188,8 +187,7 @@ static void wrong_arguments(void **state)
         assert_int_equal(dlf_make_teacher(&d, ok, wrong[i]), DLF_ERR_ARG);
 }
 
-/* ---- each one -----------------------------------------------------------------------------------
- */
+/* ---- each one ------------------------------------------------------------------------------ */
 
 enum { MANY = 20000 };
 

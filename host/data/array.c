@@ -43,8 +43,7 @@ dlf_status dlf_array_shape(dlf_array *a, const int64_t *size, int n)
     return dlf_source_promises(&a->source, total);
 }
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers ------------------------------------------------------------------------------- */
 
 static uint64_t little_endian(const unsigned char *p, int bytes)
 {

@@ -9,8 +9,7 @@
 /* NumPy itself writes 118 bytes for what is read here. */
 enum { HEADER_MAX = 1 << 16, AXES_MAX = 8, KEY_MAX = 16 };
 
-/* ---- the dictionary ----------------------------------------------------------------------------
- */
+/* ---- the dictionary ------------------------------------------------------------------------ */
 
 typedef struct parser {
     const char *path, *text;
@@ -131,8 +130,7 @@ static dlf_status parse_header(parser *t, dlf_number *type, int64_t *size, int *
     return *t->p ? bad(t, "its end") : DLF_OK;
 }
 
-/* ---- the file ----------------------------------------------------------------------------------
- */
+/* ---- the file ------------------------------------------------------------------------------ */
 
 static dlf_status read_header(dlf_array *a, char *text)
 {

@@ -11,7 +11,7 @@
 
 /* Deflate encodes at most 258 bytes in 2 bits: nothing inflates to more than 1032 times its size.
  */
-enum { GZIP_MOST = 1032, BUFFER = 1 << 17, CHUNK = 1 << 12, WORTH_SEEKING = 1 << 20 };
+enum { GZIP_MOST = 1032, BUFFER = 1 << 16, CHUNK = 1 << 12, WORTH_SEEKING = 1 << 20 };
 
 static dlf_status unreadable(const char *path, const char *reason)
 {

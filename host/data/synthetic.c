@@ -11,8 +11,6 @@
 #include "dlf/rng.h"
 
 enum { CLASSES_MAX = 4096 };
-static const double number_max = 1e6; /* of noise, separation, turns */
-
 uint32_t dlf_drawn_stream(dlf_drawn what)
 {
     return dlf_stream(DLF_PURPOSE_DATA, (uint32_t)what);
@@ -60,8 +58,7 @@ static span part_of(const dlf_dataset *d, dlf_part part)
                   d->x + first * (size_t)d->features, d->label + first};
 }
 
-/* ---- Gaussian mixture ---------------------------------------------------------------------------
- */
+/* ---- Gaussian mixture ---------------------------------------------------------------------- */
 
 static double dot(const double *a, const double *b, int n)
 {
@@ -101,7 +98,7 @@ dlf_status dlf_make_mixture(dlf_dataset *out, dlf_rows rows, int classes, int fe
         dlf_in_range(out->name, "features", features, 2, DLF_DATASET_NUMBERS_MAX / CLASSES_MAX));
     DLF_TRY(dlf_in_range(out->name, "classes", classes, 2,
                          features < CLASSES_MAX ? features : CLASSES_MAX));
-    DLF_TRY(dlf_in_range(out->name, "separation", separation, 0.0, number_max));
+    DLF_TRY(dlf_in_range(out->name, "separation", separation, 0.0, DLF_SYNTHETIC_MAX));
     DLF_TRY(dlf_synthetic_start(out, rows));
     double *centre = malloc((size_t)classes * (size_t)features * sizeof *centre);
     if (!centre) {
@@ -123,13 +120,12 @@ dlf_status dlf_make_mixture(dlf_dataset *out, dlf_rows rows, int classes, int fe
     return DLF_OK;
 }
 
-/* ---- xor, spirals, parity -----------------------------------------------------------------------
- */
+/* ---- xor, spirals, parity ------------------------------------------------------------------ */
 
 dlf_status dlf_make_xor(dlf_dataset *out, dlf_rows rows, double noise)
 {
     *out = (dlf_dataset){.name = "xor", .features = 2, .classes = 2};
-    DLF_TRY(dlf_in_range(out->name, "noise", noise, 0.0, number_max));
+    DLF_TRY(dlf_in_range(out->name, "noise", noise, 0.0, DLF_SYNTHETIC_MAX));
     DLF_TRY(dlf_synthetic_start(out, rows));
     for (dlf_part p = DLF_PART_TRAIN; p <= DLF_PART_TEST; p++) {
         const span s = part_of(out, p);
@@ -149,8 +145,8 @@ dlf_status dlf_make_spirals(dlf_dataset *out, dlf_rows rows, int arms, double tu
 {
     *out = (dlf_dataset){.name = "spirals", .features = 2, .classes = arms};
     DLF_TRY(dlf_in_range(out->name, "arms", arms, 2, CLASSES_MAX));
-    DLF_TRY(dlf_in_range(out->name, "turns", turns, -number_max, number_max));
-    DLF_TRY(dlf_in_range(out->name, "noise", noise, 0.0, number_max));
+    DLF_TRY(dlf_in_range(out->name, "turns", turns, -DLF_SYNTHETIC_MAX, DLF_SYNTHETIC_MAX));
+    DLF_TRY(dlf_in_range(out->name, "noise", noise, 0.0, DLF_SYNTHETIC_MAX));
     DLF_TRY(dlf_synthetic_start(out, rows));
     const uint32_t radius = dlf_drawn_stream(DLF_DRAWN_SPIRAL_RADIUS);
     for (dlf_part p = DLF_PART_TRAIN; p <= DLF_PART_TEST; p++) {

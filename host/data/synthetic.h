@@ -4,6 +4,8 @@
 #define DLF_DATA_SYNTHETIC_H
 #include "data/dataset.h"
 
+#define DLF_SYNTHETIC_MAX 1e6 /* of noise, separation, signal, turns */
+
 /* What numbers are drawn for; every generator has streams of its own. */
 typedef enum dlf_drawn {
     DLF_DRAWN_MIXTURE_X,
@@ -22,8 +24,8 @@ typedef enum dlf_drawn {
 } dlf_drawn;
 uint32_t dlf_drawn_stream(dlf_drawn what);
 
-/* out[0..n-1] from N(0,1). Parts are members of the stream: row i of a part is the same however many
- * rows there are. */
+/* out[0..n-1] from N(0,1). Parts are members of the stream: row i of a part is the same however
+ * many rows there are. */
 void dlf_draw_normal(float *out, size_t n, uint64_t seed, dlf_drawn what, dlf_part part);
 
 /* Is x in lo..hi? NaN is not. Says which argument is wrong. */

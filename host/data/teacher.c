@@ -7,8 +7,6 @@
 #include "data/synthetic.h"
 #include "dlf/rng.h"
 
-static const double number_max = 1e6; /* of noise and signal */
-
 /* N(0,1) in double, for weights; NULL: no memory. */
 static double *draw_weights(size_t n, uint64_t seed, dlf_drawn what)
 {
@@ -42,8 +40,8 @@ dlf_status dlf_make_linear(dlf_dataset *out, dlf_rows rows, int features, double
 {
     *out = (dlf_dataset){.name = "linear", .features = features, .targets = 1};
     DLF_TRY(dlf_in_range(out->name, "features", features, 1, DLF_DATASET_NUMBERS_MAX));
-    DLF_TRY(dlf_in_range(out->name, "signal", signal, 0.0, number_max));
-    DLF_TRY(dlf_in_range(out->name, "noise", noise, 0.0, number_max));
+    DLF_TRY(dlf_in_range(out->name, "signal", signal, 0.0, DLF_SYNTHETIC_MAX));
+    DLF_TRY(dlf_in_range(out->name, "noise", noise, 0.0, DLF_SYNTHETIC_MAX));
     DLF_TRY(dlf_synthetic_start(out, rows));
     double *b = draw_weights((size_t)features, rows.seed, DLF_DRAWN_LINEAR_BETA);
     if (!b) {
@@ -63,8 +61,7 @@ dlf_status dlf_make_linear(dlf_dataset *out, dlf_rows rows, int features, double
     return DLF_OK;
 }
 
-/* ---- random networks ----------------------------------------------------------------------------
- */
+/* ---- random networks ----------------------------------------------------------------------- */
 
 typedef struct network {
     dlf_teacher is;
@@ -101,7 +98,7 @@ static dlf_status check_teacher(const char *name, dlf_teacher t)
     DLF_TRY(dlf_in_range(name, "features", t.features, 1, most));
     DLF_TRY(dlf_in_range(name, "hidden", t.hidden, linear ? 0 : 1, linear ? 0 : most));
     DLF_TRY(dlf_in_range(name, "targets", t.targets, 1, most));
-    DLF_TRY(dlf_in_range(name, "noise", t.noise, 0.0, number_max));
+    DLF_TRY(dlf_in_range(name, "noise", t.noise, 0.0, DLF_SYNTHETIC_MAX));
     const double units = linear ? t.targets : t.hidden;
     return dlf_in_range(name, "the number of weights",
                         units * t.features + (double)t.hidden * t.targets, 1, most);

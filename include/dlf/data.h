@@ -111,8 +111,8 @@ typedef struct dlf_rows {
 DLF_MUST_CHECK dlf_status dlf_make_mixture(dlf_dataset *out, dlf_rows rows, int classes,
                                            int features, double separation);
 
-/* Two features: a corner (+-1,+-1), each as often, + noise * N(0,1). Label 1 where the corner's signs
- * differ. The best error is 2 q (1-q), q = Phi(-1/noise). */
+/* Two features: a corner (+-1,+-1), each as often, + noise * N(0,1). Label 1 where the corner's
+ * signs differ. The best error is 2 q (1-q), q = Phi(-1/noise). */
 DLF_MUST_CHECK dlf_status dlf_make_xor(dlf_dataset *out, dlf_rows rows, double noise);
 
 /* Two features, one class per arm (2 or more), balanced: at radius t, uniform in [0,1), arm k of K
@@ -124,8 +124,8 @@ DLF_MUST_CHECK dlf_status dlf_make_spirals(dlf_dataset *out, dlf_rows rows, int 
  * are only 2^bits inputs: with few bits, test rows are also training rows. */
 DLF_MUST_CHECK dlf_status dlf_make_parity(dlf_dataset *out, dlf_rows rows, int bits);
 
-/* Linear regression: x N(0,1), target = x . beta + noise * N(0,1). beta has a random direction and
- * the length `signal`; it goes to beta[features] unless NULL. */
+/* Linear regression: x N(0,1), target = x . beta + noise * N(0,1). beta has a random direction
+ * and the length `signal`; it goes to beta[features] unless NULL. */
 DLF_MUST_CHECK dlf_status dlf_make_linear(dlf_dataset *out, dlf_rows rows, int features,
                                           double signal, double noise, double *beta);
 
