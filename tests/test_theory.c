@@ -146,6 +146,31 @@ static void student_quantiles(void **state)
         CLOSE(dlf_student_t975(table[i].dof), table[i].t, 2e-5);
 }
 
+/* relu(u) E relu(v | u) and 1(u>0) P(v>0 | u): v = c u + sqrt(1-c^2) w */
+static double relu_given(double u, const void *user)
+{
+    const double c = *(const double *)user, s = sqrt(1.0 - c * c), m = c * u;
+    const double above = 0.5 * erfc(-m / s / sqrt(2.0));
+    return u > 0.0 ? u * (m * above + s * exp(-0.5 * m * m / s / s) / sqrt(2.0 * M_PI)) : 0.0;
+}
+static double step_given(double u, const void *user)
+{
+    const double c = *(const double *)user, s = sqrt(1.0 - c * c);
+    return u > 0.0 ? 0.5 * erfc(-c * u / s / sqrt(2.0)) : 0.0;
+}
+
+static void arc_cosine_kernels(void **state)
+{
+    CLOSE(dlf_arccos_kernel0(0.5), 2.0 / 3.0, 1e-15);
+    CLOSE(dlf_arccos_kernel1(0.0), 1.0 / M_PI, 1e-15);
+    assert_true(dlf_arccos_kernel0(1.0) == 1.0 && dlf_arccos_kernel1(1.0) == 1.0);
+    assert_true(dlf_arccos_kernel0(-1.0) == 0.0 && fabs(dlf_arccos_kernel1(-1.0)) < 1e-15);
+    for (double c = -0.9; c < 0.95; c += 0.3) {
+        CLOSE(dlf_arccos_kernel0(c), 2.0 * dlf_gaussian_mean(step_given, &c), 1e-11);
+        CLOSE(dlf_arccos_kernel1(c), 2.0 * dlf_gaussian_mean(relu_given, &c), 1e-11);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +182,7 @@ int main(void)
         cmocka_unit_test(digamma_and_trigamma),
         cmocka_unit_test(finite_width_laws),
         cmocka_unit_test(student_quantiles),
+        cmocka_unit_test(arc_cosine_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

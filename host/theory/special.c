@@ -53,6 +53,16 @@ dlf_log_law dlf_log_law_relu(int width)
     return (dlf_log_law){mean, inside / total + square / total - mean * mean};
 }
 
+double dlf_arccos_kernel0(double c)
+{
+    return 1.0 - acos(c) / M_PI;
+}
+
+double dlf_arccos_kernel1(double c)
+{
+    return (sqrt((1.0 - c) * (1.0 + c)) + (M_PI - acos(c)) * c) / M_PI;
+}
+
 /* Distribution function of |t| by the finite trigonometric sums for integer degrees of freedom
  * (Abramowitz & Stegun 26.7.3, 26.7.4), inverted by bisection. */
 static double student_two_sided(double t, int dof)

@@ -64,6 +64,12 @@ typedef struct dlf_log_law {
 dlf_log_law dlf_log_law_linear(int width);
 dlf_log_law dlf_log_law_relu(int width);
 
+/* Arc-cosine kernels (Cho & Saul 2009) of two inputs of correlation c, -1 <= c <= 1:
+ *   kappa_0 = 2 E[1(u>0) 1(v>0)] = 1 - acos(c)/pi              share of active units in common
+ *   kappa_1 = 2 E[relu(u) relu(v)] = (sqrt(1-c^2) + (pi - acos c) c) / pi       correlation after */
+double dlf_arccos_kernel0(double c);
+double dlf_arccos_kernel1(double c);
+
 /* Two-sided 97.5 % quantile of Student's t with `dof` degrees of freedom, dof >= 1. */
 double dlf_student_t975(int dof);
 
