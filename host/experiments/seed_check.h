@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * seed_check.h -- checks whose measured value is a mean over seeds. */
+#ifndef DLF_SEED_CHECK_H
+#define DLF_SEED_CHECK_H
+#include <math.h>
+
+#include "dlf/experiment.h"
+
+/* A check with the measured side filled in; the caller adds what is expected. */
+static inline dlf_check dlf_check_of(const char *id, dlf_text claim, dlf_estimate e)
+{
+    return (dlf_check){.id = id,
+                       .claim = claim,
+                       .measured = e.mean,
+                       .lo = e.lo,
+                       .hi = e.hi,
+                       .n = e.n,
+                       .relation = DLF_EQUAL};
+}
+
+/* Is the mean above `bound`? Decided by the whole interval; `depends` where it holds the bound. */
+static inline dlf_verdict dlf_verdict_above(dlf_estimate e, double bound)
+{
+    if (e.n < 3) return DLF_UNDECIDED;
+    return e.lo > bound ? DLF_SUPPORTED : e.hi < bound ? DLF_REFUTED : DLF_DEPENDS;
+}
+
+/* Exact arithmetic: no seeds, no interval. */
+static inline dlf_check dlf_check_exact(const char *id, dlf_text claim, double measured)
+{
+    return (dlf_check){.id = id,
+                       .claim = claim,
+                       .measured = measured,
+                       .lo = (double)NAN,
+                       .hi = (double)NAN,
+                       .relation = DLF_EQUAL};
+}
+#endif
