@@ -34,6 +34,8 @@
 #include <cuda_runtime.h>
 #else
 #include "simt.h" /* tests/simt must be on the include path */
+
+#include <type_traits>
 #endif
 
 #define DLF_DYN_SHARED_ALIGN 128
@@ -87,10 +89,13 @@ static inline cudaError_t dlf_launch(const char *name, void (*kernel)(P...), dim
                               size_t smem, cudaStream_t stream, A... args)
 {
     static_assert(sizeof...(P) == sizeof...(A), "DLF_LAUNCH: wrong number of kernel arguments");
-    auto thread = [&] { kernel(static_cast<P>(args)...); };
+    auto thread = [=] { kernel(static_cast<P>(args)...); };
+    static_assert(std::is_trivially_copyable<decltype(thread)>::value,
+                  "DLF_LAUNCH: arguments are copied as bytes");
     simt::launch(
         simt::LaunchConfig{name, grid, block, smem, stream},
-        [](void *closure) { (*static_cast<decltype(thread) *>(closure))(); }, &thread);
+        [](void *closure) { (*static_cast<decltype(thread) *>(closure))(); }, &thread,
+        sizeof thread);
     return cudaGetLastError();
 }
 

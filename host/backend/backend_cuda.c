@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * backend_cuda.c -- one GPU as a device: stream, memory cache, copies, cuBLAS if there is one.
+ * backend_cuda.c -- one GPU as a device: stream, copies, cuBLAS if there is one.
  * Plain C over the runtime API. Nothing here runs before a CUDA device is asked for. */
-#include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cublas.h"
-#include "dlf/backend.h"
+#include "backend/cuda_impl.h"
+#include "backend/record.h"
 
 #define KERNEL(family, op, args) dlf_status dlf_##op##_cuda args;
 #include "dlf/kernels.def"
@@ -19,37 +18,9 @@ static const dlf_ops ops = {
 #undef KERNEL
 };
 
-/* ---- memory cache: cudaMalloc and cudaFree wait for the device, so released blocks are kept ----
- * Sizes are rounded up to classes, four per power of two (at most 25 % is wasted); each class has a
- * list of free blocks. One stream uses them all, so a block can be handed out again while earlier
- * work on it is still queued. DLF_CUDA_CACHE=0 turns it off: tools that watch for reads beyond the
- * end, such as compute-sanitizer and the CPU test bed, then see every tensor's true size. */
-enum { CLASSES_PER_OCTAVE = 4, N_CLASSES = 64 * CLASSES_PER_OCTAVE, LEAST_LOG2 = 8 };
-
-typedef struct cached_block {
-    struct cached_block *next;
-    void *memory;
-} cached_block;
-
-typedef struct cuda_impl {
-    cudaStream_t stream;
-    cudaEvent_t start, stop;
-    void *workspace; /* of cuBLAS */
-    bool has_cublas, cached;
-    dlf_cublas cublas;
-    cached_block *free_blocks[N_CLASSES];
-} cuda_impl;
-
 enum { WORKSPACE_BYTES = 32 << 20 }; /* what NVIDIA advises for Hopper */
 
-static cuda_impl *impl_of(const dlf_device *dev)
-{
-    return dev->impl;
-}
-
-/* Turn a runtime error into a status with a sentence, and clear it: otherwise the next, innocent
- * call would report it. */
-static dlf_status check(cudaError_t error, const char *what)
+dlf_status dlf_cuda_check(cudaError_t error, const char *what)
 {
     if (error == cudaSuccess) return DLF_OK;
     (void)cudaGetLastError();
@@ -57,101 +28,28 @@ static dlf_status check(cudaError_t error, const char *what)
                     cudaGetErrorString(error), (int)error);
 }
 
-/* Several devices may be open in one thread; the runtime's current device follows the call. */
-static dlf_status bind(const dlf_device *dev)
+dlf_status dlf_cuda_bind(const dlf_device *dev)
 {
-    return check(cudaSetDevice(dev->info.ordinal), "cudaSetDevice");
+    return dlf_cuda_check(cudaSetDevice(dev->info.ordinal), "cudaSetDevice");
 }
 
-/* Where a failure cannot be reported; the call that follows then fails and is. */
-static void bind_quietly(const dlf_device *dev)
+void dlf_cuda_bind_quietly(const dlf_device *dev)
 {
     if (cudaSetDevice(dev->info.ordinal) != cudaSuccess) (void)cudaGetLastError();
 }
 
 void *dlf_cuda_stream(const dlf_device *dev)
 {
-    bind_quietly(dev);
-    return impl_of(dev)->stream;
+    dlf_cuda_bind_quietly(dev);
+    return dlf_cuda_of(dev)->stream;
 }
 
 dlf_status dlf_cuda_sgemm(const dlf_device *dev, const dlf_sgemm_batch *g)
 {
-    const cuda_impl *impl = impl_of(dev);
+    const dlf_cuda *impl = dlf_cuda_of(dev);
     if (!impl->has_cublas) return DLF_ERR_NO_KERNEL;
-    DLF_TRY(bind(dev));
+    DLF_TRY(dlf_cuda_bind(dev));
     return dlf_cublas_sgemm(&impl->cublas, g);
-}
-
-/* The class of a size, and the size that class allocates. */
-static int class_of(size_t bytes, size_t *rounded)
-{
-    int log2 = LEAST_LOG2;
-    while (log2 < 63 && ((size_t)1 << (log2 + 1)) <= bytes) log2++;
-    const size_t base = (size_t)1 << log2, step = base / CLASSES_PER_OCTAVE;
-    const size_t over = bytes > base ? (bytes - base + step - 1) / step : 0;
-    *rounded = base + over * step; /* over == 4 is the first class of the next octave */
-    return log2 * CLASSES_PER_OCTAVE + (int)over;
-}
-
-static void flush_cache(cuda_impl *impl)
-{
-    for (int i = 0; i < N_CLASSES; i++) {
-        for (cached_block *b = impl->free_blocks[i], *next; b; b = next) {
-            next = b->next;
-            (void)cudaFree(b->memory);
-            free(b);
-        }
-        impl->free_blocks[i] = NULL;
-    }
-    (void)cudaGetLastError();
-}
-
-static dlf_status cuda_alloc(dlf_device *dev, void **out, size_t bytes)
-{
-    cuda_impl *impl = impl_of(dev);
-    *out = NULL;
-    size_t rounded;
-    const int class = class_of(bytes, &rounded);
-    if (!impl->cached) rounded = bytes;
-    cached_block *b = impl->free_blocks[class];
-    if (b) {
-        impl->free_blocks[class] = b->next;
-        *out = b->memory;
-        free(b);
-        return DLF_OK;
-    }
-    DLF_TRY(bind(dev));
-    cudaError_t error = cudaMalloc(out, rounded);
-    if (error == cudaErrorMemoryAllocation) { /* give back what is cached, and try once more */
-        (void)cudaGetLastError();
-        flush_cache(impl);
-        error = cudaMalloc(out, rounded);
-    }
-    if (error != cudaErrorMemoryAllocation) return check(error, "cudaMalloc");
-    (void)cudaGetLastError();
-    size_t unused = 0, total = 0;
-    if (cudaMemGetInfo(&unused, &total) != cudaSuccess) (void)cudaGetLastError();
-    return dlf_fail(DLF_ERR_OOM,
-                    "cuda:%d: no %.1f MiB of memory left (%.1f of %.1f MiB free, %.1f MiB live in "
-                    "tensors)",
-                    dev->info.ordinal, (double)bytes / 1048576.0, (double)unused / 1048576.0,
-                    (double)total / 1048576.0, (double)dev->bytes_live / 1048576.0);
-}
-
-static void cuda_release(dlf_device *dev, void *p, size_t bytes)
-{
-    cuda_impl *impl = impl_of(dev);
-    size_t rounded;
-    const int class = class_of(bytes, &rounded);
-    cached_block *b = impl->cached ? malloc(sizeof *b) : NULL;
-    if (!b) { /* not remembered, so it goes back; cudaFree waits for the work that uses it */
-        bind_quietly(dev); /* even if that fails: the block must not be forgotten */
-        if (cudaFree(p) != cudaSuccess) (void)cudaGetLastError();
-        return;
-    }
-    *b = (cached_block){impl->free_blocks[class], p};
-    impl->free_blocks[class] = b;
 }
 
 /* ---- copies ---- */
@@ -161,23 +59,24 @@ enum { MAX_PITCH = 0x7fffffff }; /* of the 2-D calls */
 static dlf_status copy_2d(dlf_device *dev, void *dst, size_t dst_pitch, const void *src,
                           size_t src_pitch, size_t row_bytes, size_t rows, enum cudaMemcpyKind kind)
 {
-    DLF_TRY(bind(dev));
-    const cudaStream_t stream = impl_of(dev)->stream;
+    DLF_TRY(dlf_cuda_bind(dev));
+    const cudaStream_t stream = dlf_cuda_of(dev)->stream;
     if (rows > 1 && dst_pitch <= MAX_PITCH && src_pitch <= MAX_PITCH)
-        return check(
+        return dlf_cuda_check(
             cudaMemcpy2DAsync(dst, dst_pitch, src, src_pitch, row_bytes, rows, kind, stream),
             "a strided copy");
     for (size_t r = 0; r < rows; r++)
-        DLF_TRY(check(cudaMemcpyAsync((char *)dst + r * dst_pitch,
-                                      (const char *)src + r * src_pitch, row_bytes, kind, stream),
-                      "a copy"));
+        DLF_TRY(dlf_cuda_check(cudaMemcpyAsync((char *)dst + r * dst_pitch,
+                                               (const char *)src + r * src_pitch, row_bytes, kind,
+                                               stream),
+                               "a copy"));
     return DLF_OK;
 }
 
 static dlf_status cuda_sync(dlf_device *dev)
 {
-    DLF_TRY(bind(dev));
-    return check(cudaStreamSynchronize(impl_of(dev)->stream), "queued work");
+    DLF_TRY(dlf_cuda_bind(dev));
+    return dlf_cuda_check(cudaStreamSynchronize(dlf_cuda_of(dev)->stream), "queued work");
 }
 
 static dlf_status cuda_upload(dlf_device *dev, void *dst, size_t dst_pitch, const void *src,
@@ -202,29 +101,34 @@ static dlf_status cuda_copy(dlf_device *dev, void *dst, size_t dst_pitch, const 
 
 static dlf_status cuda_zero(dlf_device *dev, void *dst, size_t pitch, size_t row_bytes, size_t rows)
 {
-    DLF_TRY(bind(dev));
-    const cudaStream_t stream = impl_of(dev)->stream;
+    DLF_TRY(dlf_cuda_bind(dev));
+    const cudaStream_t stream = dlf_cuda_of(dev)->stream;
     if (rows > 1 && pitch <= MAX_PITCH)
-        return check(cudaMemset2DAsync(dst, pitch, 0, row_bytes, rows, stream), "a strided fill");
+        return dlf_cuda_check(cudaMemset2DAsync(dst, pitch, 0, row_bytes, rows, stream),
+                              "a strided fill");
     for (size_t r = 0; r < rows; r++)
-        DLF_TRY(check(cudaMemsetAsync((char *)dst + r * pitch, 0, row_bytes, stream), "a fill"));
+        DLF_TRY(dlf_cuda_check(cudaMemsetAsync((char *)dst + r * pitch, 0, row_bytes, stream),
+                               "a fill"));
     return DLF_OK;
 }
 
 static dlf_status cuda_time_start(dlf_device *dev)
 {
-    DLF_TRY(bind(dev));
-    return check(cudaEventRecord(impl_of(dev)->start, impl_of(dev)->stream), "the stopwatch");
+    DLF_TRY(dlf_not_recording(dev, "the stopwatch"));
+    DLF_TRY(dlf_cuda_bind(dev));
+    return dlf_cuda_check(cudaEventRecord(dlf_cuda_of(dev)->start, dlf_cuda_of(dev)->stream),
+                          "the stopwatch");
 }
 
 static dlf_status cuda_time_stop(dlf_device *dev, double *ns)
 {
-    const cuda_impl *impl = impl_of(dev);
-    DLF_TRY(bind(dev));
+    const dlf_cuda *impl = dlf_cuda_of(dev);
+    DLF_TRY(dlf_not_recording(dev, "the stopwatch"));
+    DLF_TRY(dlf_cuda_bind(dev));
     float ms = 0.0f;
-    DLF_TRY(check(cudaEventRecord(impl->stop, impl->stream), "the stopwatch"));
-    DLF_TRY(check(cudaEventSynchronize(impl->stop), "queued work"));
-    DLF_TRY(check(cudaEventElapsedTime(&ms, impl->start, impl->stop), "the stopwatch"));
+    DLF_TRY(dlf_cuda_check(cudaEventRecord(impl->stop, impl->stream), "the stopwatch"));
+    DLF_TRY(dlf_cuda_check(cudaEventSynchronize(impl->stop), "queued work"));
+    DLF_TRY(dlf_cuda_check(cudaEventElapsedTime(&ms, impl->start, impl->stop), "the stopwatch"));
     *ns = (double)ms * 1e6;
     return DLF_OK;
 }
@@ -257,13 +161,14 @@ int dlf_cuda_device_count(const char **why)
 
 static void cuda_close(dlf_device *dev)
 {
-    cuda_impl *impl = impl_of(dev);
+    dlf_cuda *impl = dlf_cuda_of(dev);
     if (!impl) return;
-    (void)cudaSetDevice(dev->info.ordinal);
+    dlf_cuda_bind_quietly(dev);
+    if (impl->recording) (void)dlf_cuda_record_end(dev, NULL);
     if (impl->stream) (void)cudaStreamSynchronize(impl->stream);
     if (impl->has_cublas) dlf_cublas_close(&impl->cublas);
     if (impl->workspace) (void)cudaFree(impl->workspace);
-    flush_cache(impl);
+    dlf_cuda_pool_flush(&impl->cache);
     if (impl->stop) (void)cudaEventDestroy(impl->stop);
     if (impl->start) (void)cudaEventDestroy(impl->start);
     if (impl->stream) (void)cudaStreamDestroy(impl->stream);
@@ -280,7 +185,7 @@ static bool is_test_bed(const struct cudaDeviceProp *prop)
 
 static void open_cublas(dlf_device *dev, const struct cudaDeviceProp *prop, char *text, size_t size)
 {
-    cuda_impl *impl = impl_of(dev);
+    dlf_cuda *impl = dlf_cuda_of(dev);
     const char *why = "no memory for its workspace";
     if (is_test_bed(prop)) { /* a real cuBLAS would not understand its memory */
         why = "test bed";
@@ -320,17 +225,18 @@ static dlf_status probe(dlf_device *dev, const struct cudaDeviceProp *prop)
 
 static dlf_status cuda_setup(dlf_device *dev)
 {
-    cuda_impl *impl = impl_of(dev);
+    dlf_cuda *impl = dlf_cuda_of(dev);
     struct cudaDeviceProp prop;
     int driver = 0, runtime = 0;
-    DLF_TRY(bind(dev));
-    DLF_TRY(check(cudaGetDeviceProperties(&prop, dev->info.ordinal), "cudaGetDeviceProperties"));
-    DLF_TRY(
-        check(cudaStreamCreateWithFlags(&impl->stream, cudaStreamNonBlocking), "cudaStreamCreate"));
-    DLF_TRY(check(cudaEventCreate(&impl->start), "cudaEventCreate"));
-    DLF_TRY(check(cudaEventCreate(&impl->stop), "cudaEventCreate"));
-    DLF_TRY(check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion"));
-    DLF_TRY(check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion"));
+    DLF_TRY(dlf_cuda_bind(dev));
+    DLF_TRY(dlf_cuda_check(cudaGetDeviceProperties(&prop, dev->info.ordinal),
+                           "cudaGetDeviceProperties"));
+    DLF_TRY(dlf_cuda_check(cudaStreamCreateWithFlags(&impl->stream, cudaStreamNonBlocking),
+                           "cudaStreamCreate"));
+    DLF_TRY(dlf_cuda_check(cudaEventCreate(&impl->start), "cudaEventCreate"));
+    DLF_TRY(dlf_cuda_check(cudaEventCreate(&impl->stop), "cudaEventCreate"));
+    DLF_TRY(dlf_cuda_check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion"));
+    DLF_TRY(dlf_cuda_check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion"));
 
     snprintf(dev->info.name, sizeof dev->info.name, "%.120s", prop.name);
     dev->info.threads = prop.multiProcessorCount;
@@ -360,7 +266,7 @@ static dlf_status cuda_open(dlf_device *dev, int ordinal)
                         "there is no cuda:%d; this machine has %d CUDA device%s, the first is "
                         "cuda:0",
                         ordinal, count, count > 1 ? "s" : "");
-    dev->impl = calloc(1, sizeof(cuda_impl));
+    dev->impl = calloc(1, sizeof(dlf_cuda));
     if (!dev->impl) return dlf_fail(DLF_ERR_OOM, "no host memory for a device");
     const dlf_status status = cuda_setup(dev);
     if (status == DLF_OK) return DLF_OK;
@@ -376,13 +282,17 @@ const dlf_backend dlf_backend_cuda = {
     .name = "cuda",
     .open = cuda_open,
     .close = cuda_close,
-    .alloc = cuda_alloc,
-    .release = cuda_release,
+    .alloc = dlf_cuda_alloc,
+    .release = dlf_cuda_release,
     .upload = cuda_upload,
     .download = cuda_download,
     .copy = cuda_copy,
     .zero = cuda_zero,
     .sync = cuda_sync,
+    .record_begin = dlf_cuda_record_begin,
+    .record_end = dlf_cuda_record_end,
+    .replay = dlf_cuda_replay,
+    .recording_free = dlf_cuda_recording_free,
     .time_start = cuda_time_start,
     .time_stop = cuda_time_stop,
 };

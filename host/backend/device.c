@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dlf/backend.h"
+#include "backend/record.h"
 
 static dlf_status open_on(dlf_device **out, const dlf_backend *backend, int ordinal)
 {
@@ -66,5 +66,6 @@ void dlf_device_close(dlf_device *dev)
 
 dlf_status dlf_device_sync(dlf_device *dev)
 {
+    DLF_TRY(dlf_not_recording(dev, "waiting"));
     return dev->backend->sync(dev);
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dlf/backend.h"
+#include "backend/record.h"
 #include "dlf/half.h"
 
 static const int64_t max_bytes = (int64_t)1 << 62;
@@ -95,6 +95,7 @@ dlf_status dlf_tensor_init(dlf_tensor *out, dlf_device *device, dlf_dtype dtype,
     memcpy(t.shape, shape, (size_t)ndim * sizeof *shape);
     t.stride = dlf_tensor_member_count(&t);
     const size_t bytes = (size_t)dlf_tensor_count(&t) * dlf_dtype_size(dtype);
+    DLF_TRY(dlf_not_recording(device, "a new tensor"));
     DLF_TRY(device->backend->alloc(device, &t.data, bytes));
     device->bytes_live += bytes;
     if (device->bytes_live > device->bytes_peak) device->bytes_peak = device->bytes_live;
@@ -180,6 +181,7 @@ static copy_plan plan_of(const dlf_tensor *t, bool as_rows)
 
 static dlf_status to_device(dlf_tensor *dst, const void *src)
 {
+    DLF_TRY(dlf_not_recording(dst->device, "an upload"));
     const copy_plan p = plan_of(dst, false);
     return dst->device->backend->upload(dst->device, dst->data, p.pitch, src, p.row_bytes,
                                         p.row_bytes, p.rows);
@@ -187,6 +189,7 @@ static dlf_status to_device(dlf_tensor *dst, const void *src)
 
 static dlf_status to_host(void *dst, const dlf_tensor *src)
 {
+    DLF_TRY(dlf_not_recording(src->device, "a download"));
     const copy_plan p = plan_of(src, false);
     return src->device->backend->download(src->device, dst, p.row_bytes, src->data, p.pitch,
                                           p.row_bytes, p.rows);

@@ -254,7 +254,11 @@ static dlf_status run_step(dlf_train *t)
         DLF_TRY(dlf_record_begin(dev));
         const dlf_status status = step_ops(t);
         const dlf_status ended = dlf_record_end(dev, &t->recording);
-        DLF_TRY(status);
+        if (status != DLF_OK) { /* half a step must not be replayed */
+            dlf_recording_free(t->recording);
+            t->recording = NULL;
+            return status;
+        }
         DLF_TRY(ended);
     }
     return dlf_replay(t->recording);

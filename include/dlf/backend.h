@@ -66,9 +66,10 @@ struct dlf_device {
     const dlf_ops *ops;
     dlf_dtype real; /* type of activations and parameters: F32, or F64 on ref */
     dlf_device_info info;
-    size_t bytes_live; /* in tensors now                    */
-    size_t bytes_peak; /* the most there ever was           */
-    void *impl;        /* backend's own state               */
+    size_t bytes_live; /* in tensors now                                */
+    size_t bytes_peak; /* the most there ever was                       */
+    bool recording;    /* between dlf_record_begin and dlf_record_end   */
+    void *impl;        /* backend's own state                           */
 };
 
 /* Open a device.
@@ -89,9 +90,10 @@ DLF_MUST_CHECK dlf_status dlf_device_sync(dlf_device *dev);
  * Between begin and end, ops, dlf_tensor_zero and dlf_tensor_copy are taken down instead of run; uploads,
  * downloads, dlf_tensor_init and dlf_device_sync are refused (DLF_ERR_DEVICE). Arguments passed by
  * value (alpha, a learning rate as a double) are frozen into the recording; what changes from replay
- * to replay lives in tensors, whose memory must outlive the recording. Scratch memory of the ops
- * belongs to the recording from then on. Run the sequence once for real before: its first run may
- * allocate or compile.
+ * to replay lives in tensors, whose memory must outlive the recording. Scratch memory of the ops, and
+ * of tensors freed in between, belongs to the recording until that is freed. Run the sequence once
+ * for real before: its first run may allocate or compile. An op that is refused in between is not
+ * part of it, so look at every status. Recordings are freed before their device is closed.
  *   errors of begin   DLF_ERR_NO_KERNEL   the device does not record (cpu, ref): just run the ops
  *   errors of end     DLF_ERR_DEVICE      something in between cannot be recorded; *out is NULL, and
  *                                         the device is as before begin                            */

@@ -43,6 +43,7 @@ size_t simt_live_allocations(void); /* device and pinned host memory not yet fre
 size_t simt_live_bytes(void);       /* of device memory */
 size_t simt_live_streams(void);
 size_t simt_live_events(void);
+size_t simt_live_graphs(void); /* captured, being captured, and executable ones */
 /* Lists the allocations that are still alive on stderr; returns how many. */
 size_t simt_report_leaks(void);
 

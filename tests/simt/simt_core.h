@@ -64,8 +64,9 @@ struct LaunchConfig {
     size_t smem;
     cudaStream_t stream;
 };
-/* Runs the grid to completion; an error becomes the runtime's last error, as in the real API. */
-void launch(const LaunchConfig &config, void (*thread)(void *), void *closure);
+/* Runs the grid to completion, or takes it down if the stream captures, with a copy of the
+ * closure's `size` bytes; an error becomes the runtime's last error, as in the real API. */
+void launch(const LaunchConfig &config, void (*thread)(void *), void *closure, size_t size);
 
 /* ---- block-wide barriers ---- */
 

@@ -23,7 +23,7 @@ struct handle {
     struct handle *next;
     unsigned flags;
     int priority;
-    int recorded;
+    int recorded, captured; /* captured: by a stream that was capturing */
     struct timespec time;
 };
 /* The opaque types of the API. */
@@ -94,6 +94,12 @@ int simt_stream_is_valid(cudaStream_t stream)
            is_live(streams, stream);
 }
 
+int simt_stream_is_blocking(cudaStream_t stream)
+{
+    return stream != cudaStreamPerThread && is_live(streams, stream) &&
+           !(stream->h.flags & cudaStreamNonBlocking);
+}
+
 static cudaError_t create_stream(cudaStream_t *stream, unsigned flags, int priority)
 {
     if (!stream || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
@@ -133,6 +139,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     SIMT_ENTER();
     FAIL_UNLESS(free_handle(&streams, stream), cudaErrorInvalidResourceHandle);
+    simt_capture_forget(stream);
     return cudaSuccess;
 }
 
@@ -140,6 +147,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     SIMT_ENTER();
     FAIL_UNLESS(simt_stream_is_valid(stream), cudaErrorInvalidResourceHandle);
+    SIMT_TRY(simt_wait_for_stream(stream));
     return cudaSuccess;
 }
 
@@ -147,6 +155,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     SIMT_ENTER();
     FAIL_UNLESS(simt_stream_is_valid(stream), cudaErrorInvalidResourceHandle);
+    SIMT_TRY(simt_wait_for_stream(stream));
     return cudaSuccess;
 }
 
@@ -156,6 +165,20 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     (void)flags;
     FAIL_UNLESS(simt_stream_is_valid(stream) && is_live(events, event),
                 cudaErrorInvalidResourceHandle);
+    /* Would draw this stream into the capture of another: not modelled. */
+    FAIL_UNLESS(!event->h.captured || simt_is_capturing(stream), cudaErrorNotSupported);
+    return cudaSuccess;
+}
+
+struct host_call {
+    cudaHostFn_t function;
+    void *data;
+};
+
+static cudaError_t call_host(const void *bytes)
+{
+    const struct host_call *c = bytes;
+    c->function(c->data);
     return cudaSuccess;
 }
 
@@ -163,8 +186,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
 {
     SIMT_ENTER();
     FAIL_UNLESS(simt_stream_is_valid(stream), cudaErrorInvalidResourceHandle);
-    function(data);
-    return cudaSuccess;
+    const struct host_call c = {function, data};
+    cudaError_t err;
+    if (simt_capture(stream, call_host, &c, sizeof c, &err)) return simt_record(err);
+    return call_host(&c);
 }
 
 /* ---- events ---- */
@@ -197,7 +222,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     FAIL_UNLESS(is_live(events, event) && simt_stream_is_valid(stream),
                 cudaErrorInvalidResourceHandle);
     clock_gettime(CLOCK_MONOTONIC, &event->h.time);
-    event->h.recorded = 1;
+    event->h.captured = simt_is_capturing(stream);
+    event->h.recorded = !event->h.captured;
     return cudaSuccess;
 }
 
@@ -205,6 +231,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     SIMT_ENTER();
     FAIL_UNLESS(is_live(events, event), cudaErrorInvalidResourceHandle);
+    FAIL_UNLESS(!event->h.captured, cudaErrorCapturedEvent);
     return cudaSuccess;
 }
 
@@ -212,6 +239,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     SIMT_ENTER();
     FAIL_UNLESS(is_live(events, event), cudaErrorInvalidResourceHandle);
+    FAIL_UNLESS(!event->h.captured, cudaErrorCapturedEvent);
     return cudaSuccess;
 }
 
@@ -262,6 +290,7 @@ cudaError_t cudaSetDeviceFlags(unsigned flags)
 cudaError_t cudaDeviceSynchronize(void)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_wait_for_device());
     return cudaSuccess;
 }
 
@@ -270,6 +299,7 @@ cudaError_t cudaDeviceReset(void)
 {
     simt_clear_errors();
     SIMT_ENTER();
+    simt_graphs_reset();
     simt_memory_reset();
     while (streams) free_handle(&streams, streams);
     while (events) free_handle(&events, events);
@@ -437,56 +467,4 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
     if (smem && n > (int)(SMEM_PER_SM / smem)) n = (int)(SMEM_PER_SM / smem);
     *blocks = n;
     return cudaSuccess;
-}
-
-/* ---- graphs: refused, so that callers take the path without them ---- */
-
-#define NOT_SUPPORTED()                                                                            \
-    do {                                                                                           \
-        SIMT_ENTER();                                                                              \
-        return simt_record(cudaErrorNotSupported);                                                 \
-    } while (0)
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
-{
-    (void)stream, (void)mode;
-    NOT_SUPPORTED();
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
-{
-    (void)stream, (void)graph;
-    NOT_SUPPORTED();
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
-{
-    SIMT_ENTER();
-    (void)stream;
-    *status = cudaStreamCaptureStatusNone;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
-{
-    (void)exec, (void)graph, (void)flags;
-    NOT_SUPPORTED();
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
-{
-    (void)exec, (void)stream;
-    NOT_SUPPORTED();
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
-{
-    (void)exec;
-    NOT_SUPPORTED();
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    (void)graph;
-    NOT_SUPPORTED();
 }

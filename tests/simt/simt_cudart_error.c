@@ -187,6 +187,13 @@ cudaError_t cudaPeekAtLastError(void)
     X(cudaErrorNotSupported, "operation not supported")                                            \
     X(cudaErrorSystemNotReady, "system not yet initialized")                                       \
     X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")       \
+    X(cudaErrorStreamCaptureImplicit,                                                              \
+      "operation would make the legacy stream depend on a capturing blocking stream")              \
+    X(cudaErrorCapturedEvent,                                                                      \
+      "operation not permitted on an event last recorded in a capturing stream")                   \
+    X(cudaErrorStreamCaptureWrongThread,                                                           \
+      "attempt to terminate a thread-local capture sequence from another thread")                  \
+    X(cudaErrorIllegalState, "the operation cannot be performed in the present state")             \
     X(cudaErrorStreamCaptureInvalidated,                                                           \
       "operation failed due to a previous error during capture")                                   \
     X(cudaErrorUnknown, "unknown error")

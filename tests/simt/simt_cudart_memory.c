@@ -190,18 +190,21 @@ static cudaError_t release(const char *api, void *p, enum place place)
 cudaError_t cudaMalloc(void **p, size_t size)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_unsafe());
     return simt_record(allocate(p, size, ON_DEVICE));
 }
 
 cudaError_t cudaFree(void *p)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_unsafe());
     return simt_record(release(__func__, p, ON_DEVICE));
 }
 
 cudaError_t cudaMallocAsync(void **p, size_t size, cudaStream_t stream)
 {
     SIMT_ENTER();
+    if (simt_is_capturing(stream)) return simt_record(cudaErrorNotSupported); /* memory nodes */
     if (!simt_stream_is_valid(stream)) return simt_record(cudaErrorInvalidResourceHandle);
     return simt_record(allocate(p, size, ON_DEVICE));
 }
@@ -209,6 +212,7 @@ cudaError_t cudaMallocAsync(void **p, size_t size, cudaStream_t stream)
 cudaError_t cudaFreeAsync(void *p, cudaStream_t stream)
 {
     SIMT_ENTER();
+    if (simt_is_capturing(stream)) return simt_record(cudaErrorNotSupported); /* memory nodes */
     if (!simt_stream_is_valid(stream)) return simt_record(cudaErrorInvalidResourceHandle);
     return simt_record(release(__func__, p, ON_DEVICE));
 }
@@ -216,12 +220,14 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t stream)
 cudaError_t cudaMallocHost(void **p, size_t size)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_unsafe());
     return simt_record(allocate(p, size, ON_HOST));
 }
 
 cudaError_t cudaHostAlloc(void **p, size_t size, unsigned flags)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_unsafe());
     (void)flags;
     return simt_record(allocate(p, size, ON_HOST));
 }
@@ -229,6 +235,7 @@ cudaError_t cudaHostAlloc(void **p, size_t size, unsigned flags)
 cudaError_t cudaFreeHost(void *p)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_unsafe());
     return simt_record(release(__func__, p, ON_HOST));
 }
 
@@ -287,7 +294,51 @@ static int is_device_side(const void *p)
     return a && a->place != ON_HOST;
 }
 
+struct transfer {
+    const char *api;
+    void *dst;
+    const void *src; /* NULL: bytes of `value` */
+    size_t dst_pitch, src_pitch, width, height;
+    enum cudaMemcpyKind kind;
+    int value;
+};
+
 /* A plain copy is one row. */
+static cudaError_t copy_now(const void *bytes)
+{
+    const struct transfer *t = bytes;
+    const size_t dst_size = (t->height - 1) * t->dst_pitch + t->width;
+    const size_t src_size = (t->height - 1) * t->src_pitch + t->width;
+    cudaError_t err = cudaErrorInvalidValue;
+    pthread_mutex_lock(&lock);
+    const int to_device = t->kind == cudaMemcpyDefault ? is_device_side(t->dst)
+                                                       : t->kind == cudaMemcpyHostToDevice ||
+                                                             t->kind == cudaMemcpyDeviceToDevice;
+    const int from_device = t->kind == cudaMemcpyDefault ? is_device_side(t->src)
+                                                         : t->kind == cudaMemcpyDeviceToHost ||
+                                                               t->kind == cudaMemcpyDeviceToDevice;
+    if (range_is_good(t->api, "destination", t->dst, dst_size, to_device) &&
+        range_is_good(t->api, "source", t->src, src_size, from_device)) {
+        open_memory(1);
+        for (size_t row = 0; row < t->height; row++)
+            memmove((char *)t->dst + row * t->dst_pitch, (const char *)t->src + row * t->src_pitch,
+                    t->width);
+        open_memory(-1);
+        err = cudaSuccess;
+    }
+    pthread_mutex_unlock(&lock);
+    return err;
+}
+
+/* Memory of the host that is not pinned may be gone when a graph runs. */
+static int is_pageable(const void *p)
+{
+    pthread_mutex_lock(&lock);
+    const int known = find_containing(p) != NULL;
+    pthread_mutex_unlock(&lock);
+    return !known;
+}
+
 static cudaError_t copy(const char *api, void *dst, size_t dst_pitch, const void *src,
                         size_t src_pitch, size_t width, size_t height, enum cudaMemcpyKind kind,
                         cudaStream_t stream)
@@ -296,31 +347,17 @@ static cudaError_t copy(const char *api, void *dst, size_t dst_pitch, const void
     if ((unsigned)kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
     if (!width || !height) return cudaSuccess;
     if (height > 1 && (width > dst_pitch || width > src_pitch)) return cudaErrorInvalidPitchValue;
-    const size_t dst_size = (height - 1) * dst_pitch + width;
-    const size_t src_size = (height - 1) * src_pitch + width;
-    cudaError_t err = cudaErrorInvalidValue;
-    pthread_mutex_lock(&lock);
-    const int to_device = kind == cudaMemcpyDefault
-                              ? is_device_side(dst)
-                              : kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-    const int from_device = kind == cudaMemcpyDefault ? is_device_side(src)
-                                                      : kind == cudaMemcpyDeviceToHost ||
-                                                            kind == cudaMemcpyDeviceToDevice;
-    if (range_is_good(api, "destination", dst, dst_size, to_device) &&
-        range_is_good(api, "source", src, src_size, from_device)) {
-        open_memory(1);
-        for (size_t row = 0; row < height; row++)
-            memmove((char *)dst + row * dst_pitch, (const char *)src + row * src_pitch, width);
-        open_memory(-1);
-        err = cudaSuccess;
-    }
-    pthread_mutex_unlock(&lock);
-    return err;
+    const struct transfer t = {api, dst, src, dst_pitch, src_pitch, width, height, kind, 0};
+    cudaError_t err;
+    const int pageable = is_pageable(dst) || is_pageable(src);
+    if (simt_capture(stream, pageable ? NULL : copy_now, &t, sizeof t, &err)) return err;
+    return copy_now(&t);
 }
 
 cudaError_t cudaMemcpy(void *dst, const void *src, size_t n, enum cudaMemcpyKind kind)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_use_legacy_stream());
     return simt_record(copy(__func__, dst, n, src, n, n, 1, kind, NULL));
 }
 
@@ -335,6 +372,7 @@ cudaError_t cudaMemcpy2D(void *dst, size_t dst_pitch, const void *src, size_t sr
                          size_t width, size_t height, enum cudaMemcpyKind kind)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_use_legacy_stream());
     return simt_record(copy(__func__, dst, dst_pitch, src, src_pitch, width, height, kind, NULL));
 }
 
@@ -346,17 +384,16 @@ cudaError_t cudaMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size
     return simt_record(copy(__func__, dst, dst_pitch, src, src_pitch, width, height, kind, stream));
 }
 
-static cudaError_t set_bytes(const char *api, void *p, size_t pitch, int value, size_t width,
-                             size_t height, cudaStream_t stream)
+static cudaError_t set_now(const void *bytes)
 {
-    if (!simt_stream_is_valid(stream)) return cudaErrorInvalidResourceHandle;
-    if (!width || !height) return cudaSuccess;
-    if (height > 1 && width > pitch) return cudaErrorInvalidPitchValue;
+    const struct transfer *t = bytes;
     cudaError_t err = cudaErrorInvalidValue;
     pthread_mutex_lock(&lock);
-    if (range_is_good(api, "destination", p, (height - 1) * pitch + width, 1)) {
+    if (range_is_good(t->api, "destination", t->dst, (t->height - 1) * t->dst_pitch + t->width,
+                      1)) {
         open_memory(1);
-        for (size_t row = 0; row < height; row++) memset((char *)p + row * pitch, value, width);
+        for (size_t row = 0; row < t->height; row++)
+            memset((char *)t->dst + row * t->dst_pitch, t->value, t->width);
         open_memory(-1);
         err = cudaSuccess;
     }
@@ -364,9 +401,23 @@ static cudaError_t set_bytes(const char *api, void *p, size_t pitch, int value, 
     return err;
 }
 
+static cudaError_t set_bytes(const char *api, void *p, size_t pitch, int value, size_t width,
+                             size_t height, cudaStream_t stream)
+{
+    if (!simt_stream_is_valid(stream)) return cudaErrorInvalidResourceHandle;
+    if (!width || !height) return cudaSuccess;
+    if (height > 1 && width > pitch) return cudaErrorInvalidPitchValue;
+    const struct transfer t = {
+        .api = api, .dst = p, .dst_pitch = pitch, .width = width, .height = height, .value = value};
+    cudaError_t err;
+    if (simt_capture(stream, set_now, &t, sizeof t, &err)) return err;
+    return set_now(&t);
+}
+
 cudaError_t cudaMemset(void *p, int value, size_t n)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_use_legacy_stream());
     return simt_record(set_bytes(__func__, p, n, value, n, 1, NULL));
 }
 
@@ -379,6 +430,7 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t n, cudaStream_t stream)
 cudaError_t cudaMemset2D(void *p, size_t pitch, int value, size_t width, size_t height)
 {
     SIMT_ENTER();
+    SIMT_TRY(simt_use_legacy_stream());
     return simt_record(set_bytes(__func__, p, pitch, value, width, height, NULL));
 }
 

@@ -27,6 +27,23 @@ cudaError_t simt_record(cudaError_t err);
 void simt_clear_errors(void);
 
 int simt_stream_is_valid(cudaStream_t stream);
+int simt_stream_is_blocking(cudaStream_t stream); /* waits for the legacy stream */
+
+/* ---- stream capture ----
+ * Work that can be done later: a function of the bytes that are copied now. */
+typedef cudaError_t (*simt_work)(const void *bytes);
+/* 0: the stream does not capture, so do it. 1: it does; *err says whether the work was taken down.
+ * A NULL is work that no graph can hold, which invalidates the capture. */
+int simt_capture(cudaStream_t stream, simt_work run, const void *bytes, size_t size,
+                 cudaError_t *err);
+int simt_is_capturing(cudaStream_t stream);
+/* What forbids a call at this moment; the capture that does is then invalid. */
+cudaError_t simt_unsafe(void); /* cudaMalloc and others that are no work of a stream */
+cudaError_t simt_wait_for_stream(cudaStream_t stream);
+cudaError_t simt_wait_for_device(void);
+cudaError_t simt_use_legacy_stream(void); /* cudaMemcpy and others that name no stream */
+void simt_capture_forget(cudaStream_t stream);
+void simt_graphs_reset(void);
 
 /* Device memory is out of bounds for the host except while a kernel or a copy runs: in ASan builds
  * these poison and unpoison it, elsewhere they do nothing. */
@@ -44,6 +61,13 @@ void simt_complain(const char *format, ...) __attribute__((format(printf, 1, 2))
 #ifdef __cplusplus
 }
 #endif
+
+/* Returns from the calling API function unless `check` gives cudaSuccess. */
+#define SIMT_TRY(check)                                                                            \
+    do {                                                                                           \
+        const cudaError_t try_ = (check);                                                          \
+        if (try_ != cudaSuccess) return simt_record(try_);                                         \
+    } while (0)
 
 /* Returns from the calling API function when it is to fail before doing anything. */
 #define SIMT_ENTER()                                                                               \

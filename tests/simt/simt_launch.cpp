@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <vector>
+
 namespace simt
 {
 
@@ -181,16 +183,8 @@ static cudaError_t check_config(const LaunchConfig &c)
     return cudaSuccess;
 }
 
-void launch(const LaunchConfig &config, void (*thread)(void *), void *closure)
+static void run_grid(const LaunchConfig &config, void (*thread)(void *), void *closure)
 {
-    if (self) fail(Site{nullptr, 0, 0}, "a kernel launches %s: not modelled", config.name);
-    read_environment();
-    cudaError_t err = simt_enter("launch");
-    if (err == cudaSuccess) err = check_config(config);
-    if (err != cudaSuccess) {
-        simt_record(err);
-        return;
-    }
     /* Streams are all one: a launch from another host thread waits for this one. */
     static pthread_mutex_t one_grid_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&one_grid_at_a_time);
@@ -210,6 +204,49 @@ void launch(const LaunchConfig &config, void (*thread)(void *), void *closure)
     g_stats.threads += threads;
     g_stats.launches++;
     pthread_mutex_unlock(&one_grid_at_a_time);
+}
+
+/* A launch as a node of a graph; the bytes of the closure follow at `closure_at`. */
+struct Captured {
+    LaunchConfig config;
+    void (*thread)(void *);
+};
+static const size_t closure_at = (sizeof(Captured) + 15) / 16 * 16;
+
+static cudaError_t run_captured(const void *bytes)
+{
+    Captured c;
+    memcpy(&c, bytes, sizeof c);
+    run_grid(c.config, c.thread, static_cast<char *>(const_cast<void *>(bytes)) + closure_at);
+    return cudaSuccess;
+}
+
+/* True: the stream captures, and has taken the launch down or says in *err why not. */
+static bool capture(const LaunchConfig &config, void (*thread)(void *), const void *closure,
+                    size_t size, cudaError_t *err)
+{
+    if (!simt_is_capturing(config.stream)) return false;
+    std::vector<char> bytes(closure_at + size);
+    const Captured c = {config, thread};
+    memcpy(bytes.data(), &c, sizeof c);
+    memcpy(bytes.data() + closure_at, closure, size);
+    return simt_capture(config.stream, run_captured, bytes.data(), bytes.size(), err) != 0;
+}
+
+void launch(const LaunchConfig &config, void (*thread)(void *), void *closure, size_t size)
+{
+    if (self) fail(Site{nullptr, 0, 0}, "a kernel launches %s: not modelled", config.name);
+    read_environment();
+    cudaError_t err = simt_enter("launch");
+    if (err == cudaSuccess) err = check_config(config);
+    if (err == cudaSuccess && capture(config, thread, closure, size, &err)) {
+        simt_record(err);
+        return;
+    }
+    if (err == cudaSuccess)
+        run_grid(config, thread, closure);
+    else
+        simt_record(err);
 }
 
 } // namespace simt

@@ -16,6 +16,14 @@
 
 enum { N = 64, ROUNDS_MAX = 200 };
 
+static dlf_status recorded_ops(dlf_tensor *a, dlf_tensor *b, dlf_tensor *w, dlf_tensor *moments)
+{
+    DLF_TRY(dlf_gemm(b, a, a, (dlf_gemm_args){.alpha = 1.0}));
+    DLF_TRY(dlf_moments(moments, b)); /* scratch memory */
+    DLF_TRY(dlf_tensor_zero(w));
+    return dlf_tensor_copy(a, b);
+}
+
 /* What a small experiment does with a device. Frees what it made, whatever happens. */
 static dlf_status small_job(void)
 {
@@ -25,6 +33,7 @@ static dlf_status small_job(void)
     float host[2 * N * N] = {0}, back[2 * N * N];
     double values[2 * DLF_MOMENTS];
     const int32_t zeros[2 * N] = {0};
+    dlf_recording *recording = NULL;
     DLF_TRY(dlf_device_open(&dev, "cuda"));
     DLF_TRY_DONE(dlf_tensor_new(&a, dev, DLF_F32, 2, N, N));
     DLF_TRY_DONE(dlf_tensor_new(&b, dev, DLF_F32, 2, N, N));
@@ -47,8 +56,16 @@ static dlf_status small_job(void)
     DLF_TRY_DONE(dlf_tensor_copy(&b, &a));
     DLF_TRY_DONE(dlf_tensor_download(back, &b));
     DLF_TRY_DONE(dlf_tensor_download_f64(values, &moments));
+    DLF_TRY_DONE(dlf_record_begin(dev));
+    status = recorded_ops(&a, &b, &w, &moments);
+    const dlf_status ended = dlf_record_end(dev, &recording);
+    if (status == DLF_OK) status = ended;
+    DLF_TRY_DONE(status);
+    DLF_TRY_DONE(dlf_replay(recording));
+    DLF_TRY_DONE(dlf_replay(recording));
     DLF_TRY_DONE(dlf_device_sync(dev));
 done:
+    dlf_recording_free(recording);
     dlf_tensor_free(&a);
     dlf_tensor_free(&b);
     dlf_tensor_free(&w);
@@ -76,6 +93,10 @@ static const char *const calls[] = {
     "cudaMemsetAsync",
     "cudaEventCreate",
     "cudaEventCreateWithFlags",
+    "cudaStreamBeginCapture",
+    "cudaStreamEndCapture",
+    "cudaGraphInstantiate",
+    "cudaGraphLaunch",
     "launch",
 };
 
@@ -91,9 +112,11 @@ static int fail_everywhere(const char *name, int sticky)
         simt_inject_clear();
         if (sticky) (void)cudaDeviceReset();
         (void)cudaGetLastError();
-        if (simt_live_allocations() != 0 || simt_live_streams() != 0 || simt_live_events() != 0)
-            fail_msg("%s, call %d: %zu allocations, %zu streams, %zu events leak", name, nth,
-                     simt_live_allocations(), simt_live_streams(), simt_live_events());
+        if (simt_live_allocations() != 0 || simt_live_streams() != 0 || simt_live_events() != 0 ||
+            simt_live_graphs() != 0)
+            fail_msg("%s, call %d: %zu allocations, %zu streams, %zu events, %zu graphs leak", name,
+                     nth, simt_live_allocations(), simt_live_streams(), simt_live_events(),
+                     simt_live_graphs());
         if (not_reached) {
             if (status != DLF_OK) fail_msg("%s: %s", name, dlf_error_message());
             return failed;
@@ -116,12 +139,17 @@ static void every_call_may_fail(void **state)
     assert_true(total > 20); /* the injections do reach the backend */
     assert_true(fail_everywhere("launch", 0) >= 5);
     assert_true(fail_everywhere("cudaMalloc", 0) >= 1);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        if (strstr(calls[i], "Capture") || strstr(calls[i], "Graph"))
+            assert_true(fail_everywhere(calls[i], 0) >= 1);
 }
 
 static void sticky_errors_end_with_the_device(void **state)
 {
     assert_true(fail_everywhere("launch", 1) >= 5);
     assert_true(fail_everywhere("cudaStreamSynchronize", 1) >= 1);
+    assert_true(fail_everywhere("cudaStreamEndCapture", 1) >= 1);
+    assert_true(fail_everywhere("cudaGraphLaunch", 1) >= 1);
     const dlf_status status = small_job(); /* after the reset everything works again */
     if (status != DLF_OK) fail_msg("%s", dlf_error_message());
 }

@@ -66,7 +66,9 @@ void device_queries(void **state);
 void launch_limits(void **state);
 void injected_failures(void **state);
 void sticky_failures(void **state);
-void graphs_are_refused(void **state);
+void graphs(void **state);
+void captures_forbid(void **state);
+void captured_events(void **state);
 
 #ifdef __cplusplus
 }

@@ -290,13 +290,149 @@ void sticky_failures(void **state)
     simt_inject_clear();
 }
 
-void graphs_are_refused(void **state)
+static enum cudaStreamCaptureStatus status_of(cudaStream_t stream)
 {
-    cudaGraph_t graph;
     enum cudaStreamCaptureStatus status;
+    OK(cudaStreamIsCapturing(stream, &status));
+    return status;
+}
+
+/* A kernel, a copy and a fill: nothing happens until the launch, then everything, every time. */
+void graphs(void **state)
+{
+    const struct dim3 one = {1, 1, 1}, four = {4, 1, 1};
+    unsigned *a, *b, host[4] = {0};
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
     (void)state;
-    FAILS(cudaStreamBeginCapture(0, cudaStreamCaptureModeGlobal), cudaErrorNotSupported);
-    FAILS(cudaStreamEndCapture(0, &graph), cudaErrorNotSupported);
-    OK(cudaStreamIsCapturing(0, &status));
-    assert_int_equal(status, cudaStreamCaptureStatusNone);
+    OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    OK(cudaMalloc((void **)&a, sizeof host));
+    OK(cudaMalloc((void **)&b, sizeof host));
+    FAILS(cudaStreamBeginCapture(0, cudaStreamCaptureModeRelaxed),
+          cudaErrorStreamCaptureUnsupported);
+    FAILS(cudaStreamEndCapture(stream, &graph), cudaErrorIllegalState);
+    OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    FAILS(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaErrorIllegalState);
+    assert_int_equal(status_of(stream), cudaStreamCaptureStatusActive);
+    OK(test_number_threads(a, one, four, stream));
+    OK(cudaMemcpyAsync(b, a, sizeof host, cudaMemcpyDeviceToDevice, stream));
+    OK(cudaMemsetAsync(b, 0, sizeof *b, stream));
+    OK(cudaMemset2DAsync(b + 1, 8, 1, 4, 2, stream));
+    OK(cudaStreamEndCapture(stream, &graph));
+    assert_int_equal(status_of(stream), cudaStreamCaptureStatusNone);
+    OK(cudaMemcpy(host, a, sizeof host, cudaMemcpyDeviceToHost));
+    assert_int_equal(host[1], 0xFFFFFFFFu);
+    OK(cudaGraphInstantiate(&exec, graph, 0));
+    assert_int_equal(simt_live_graphs(), 2);
+    OK(cudaGraphDestroy(graph));
+    FAILS(cudaGraphDestroy(graph), cudaErrorInvalidValue);
+    for (int k = 0; k < 2; k++) {
+        OK(cudaMemset(a, 0xEE, sizeof host));
+        OK(cudaGraphLaunch(exec, stream));
+        OK(cudaMemcpy(host, b, sizeof host, cudaMemcpyDeviceToHost));
+        assert_true(host[0] == 0 && host[1] == 0x01010101u && host[2] == 2 &&
+                    host[3] == 0x01010101u);
+    }
+    /* memory that is gone is noticed */
+    OK(cudaFree(a));
+    FAILS(cudaGraphLaunch((cudaGraphExec_t)graph, stream), cudaErrorInvalidValue);
+    OK(cudaGraphExecDestroy(exec));
+    assert_int_equal(simt_live_graphs(), 0);
+    OK(cudaFree(b));
+    OK(cudaStreamDestroy(stream));
+}
+
+/* One call that the capture in this mode forbids, its error, and whether it ends the capture. */
+static void forbidden(enum cudaStreamCaptureMode mode, unsigned flags, int call, cudaError_t err)
+{
+    static float host[4];
+    float *device;
+    void *p = NULL;
+    cudaStream_t stream;
+    cudaEvent_t event;
+    cudaGraph_t graph = NULL;
+    cudaError_t got = cudaSuccess;
+    OK(cudaStreamCreateWithFlags(&stream, flags));
+    OK(cudaEventCreate(&event));
+    OK(cudaMalloc((void **)&device, sizeof host));
+    OK(cudaStreamBeginCapture(stream, mode));
+    switch (call) {
+    case 0: got = cudaMalloc(&p, 16); break;
+    case 1: got = cudaMallocHost(&p, 16); break;
+    case 2: got = cudaStreamSynchronize(stream); break;
+    case 3: got = cudaStreamQuery(stream); break;
+    case 4: got = cudaDeviceSynchronize(); break;
+    case 5: got = cudaMemcpyAsync(device, host, 16, cudaMemcpyHostToDevice, stream); break;
+    case 6: got = cudaMemcpyAsync(host, device, 16, cudaMemcpyDeviceToHost, stream); break;
+    case 7: got = cudaMemcpy(device, host, 16, cudaMemcpyHostToDevice); break;
+    case 8: got = cudaMemset(device, 0, 16); break;
+    case 9: got = cudaStreamSynchronize(0); break;
+    default: fail();
+    }
+    if (got != err) fail_msg("call %d in mode %d: error %d, not %d", call, (int)mode, got, err);
+    (void)cudaGetLastError();
+    if (err == cudaSuccess) {
+        OK(cudaStreamEndCapture(stream, &graph));
+        OK(cudaGraphDestroy(graph));
+        OK(call == 1 ? cudaFreeHost(p) : cudaFree(p));
+    } else {
+        assert_int_equal(status_of(stream), cudaStreamCaptureStatusInvalidated);
+        FAILS(cudaMemsetAsync(device, 0, 16, stream), cudaErrorStreamCaptureInvalidated);
+        FAILS(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+        assert_null(graph);
+    }
+    OK(cudaStreamSynchronize(stream)); /* as before */
+    OK(cudaFree(device));
+    OK(cudaEventDestroy(event));
+    OK(cudaStreamDestroy(stream));
+    assert_int_equal(simt_live_graphs(), 0);
+}
+
+void captures_forbid(void **state)
+{
+    const enum cudaStreamCaptureMode modes[] = {cudaStreamCaptureModeGlobal,
+                                                cudaStreamCaptureModeThreadLocal,
+                                                cudaStreamCaptureModeRelaxed};
+    (void)state;
+    for (int m = 0; m < 3; m++) {
+        const cudaError_t unsafe = m < 2 ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+        for (int call = 0; call < 2; call++)
+            forbidden(modes[m], cudaStreamNonBlocking, call, unsafe);
+        for (int call = 2; call < 7; call++)
+            forbidden(modes[m], cudaStreamNonBlocking, call, cudaErrorStreamCaptureUnsupported);
+        for (int call = 7; call < 9; call++) {
+            forbidden(modes[m], cudaStreamNonBlocking, call, unsafe);
+            forbidden(modes[m], cudaStreamDefault, call,
+                      m < 2 ? unsafe : cudaErrorStreamCaptureImplicit);
+        }
+        forbidden(modes[m], cudaStreamNonBlocking, 9, cudaSuccess);
+        forbidden(modes[m], cudaStreamDefault, 9, cudaErrorStreamCaptureImplicit);
+    }
+}
+
+void captured_events(void **state)
+{
+    cudaStream_t stream, other;
+    cudaEvent_t event;
+    cudaGraph_t graph;
+    (void)state;
+    OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    OK(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking));
+    OK(cudaEventCreate(&event));
+    OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    OK(cudaEventRecord(event, stream));
+    FAILS(cudaEventSynchronize(event), cudaErrorCapturedEvent);
+    FAILS(cudaEventQuery(event), cudaErrorCapturedEvent);
+    FAILS(cudaStreamWaitEvent(other, event, 0), cudaErrorNotSupported);
+    OK(cudaStreamWaitEvent(stream, event, 0));
+    OK(cudaStreamEndCapture(stream, &graph));
+    OK(cudaGraphDestroy(graph));
+    OK(cudaEventRecord(event, stream));
+    OK(cudaEventSynchronize(event));
+    OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    OK(cudaStreamDestroy(stream)); /* and its capture */
+    assert_int_equal(simt_live_graphs(), 0);
+    OK(cudaEventDestroy(event));
+    OK(cudaStreamDestroy(other));
 }
