@@ -45,6 +45,7 @@ template <int V> static __global__ void __launch_bounds__(DLF_BLOCK) scaled_sum(
         float *y = a.y.member(p);
         const float *x = a.x.member(p);
         for (int64_t i = self; i < whole; i += stride) sum_at<V>(a, y + i * V, x + i * V, f);
+        if (V == 1) continue; /* all of it was whole */
         for (int64_t i = whole * V + self; i < a.n; i += stride) sum_at<1>(a, y + i, x + i, f);
     }
 }
@@ -98,6 +99,7 @@ template <int V> static __global__ void __launch_bounds__(DLF_BLOCK) product(pro
         const float *a = k.a.member(p), *b = k.b.member(p);
         for (int64_t i = self; i < whole; i += stride)
             product_at<V>(y + i * V, a + i * V, b + i * V, k.beta);
+        if (V == 1) continue;
         for (int64_t i = whole * V + self; i < k.n; i += stride)
             product_at<1>(y + i, a + i, b + i, k.beta);
     }
@@ -129,14 +131,21 @@ struct column_args {
 /* The block of columns as one row of units, whatever its height and width. */
 template <int V> static __global__ void __launch_bounds__(DLF_BLOCK) columns(column_args a)
 {
-    const int64_t units = a.count / V, all = a.B * units;
+    const int64_t units = a.count / V, stride = (int64_t)gridDim.x * DLF_BLOCK;
+    const int64_t self = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x;
+    const int64_t i0 = dlf_divide(self, units), j0 = self - i0 * units;
+    const int64_t rows = dlf_divide(stride, units), rest = stride - rows * units; /* of a stride */
     for (int64_t p = blockIdx.y; p < a.P; p += gridDim.y)
-        for (int64_t k = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x; k < all;
-             k += (int64_t)gridDim.x * DLF_BLOCK) {
-            const int64_t i = dlf_divide(k, units), j = (k - i * units) * V;
+        for (int64_t i = i0, j = j0; i < a.B;) {
             float v[V];
-            dlf_load<V>(v, a.x.member(p) + i * a.K + j);
-            store_sum<V>(a.y.member(p) + i * a.N + j, v, a.beta);
+            dlf_load<V>(v, a.x.member(p) + i * a.K + j * V);
+            store_sum<V>(a.y.member(p) + i * a.N + j * V, v, a.beta);
+            i += rows;
+            j += rest;
+            if (j >= units) {
+                j -= units;
+                i++;
+            }
         }
 }
 
