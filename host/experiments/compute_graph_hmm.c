@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ * compute_graph_hmm.c -- Q13: a hidden Markov model is a computational graph.
+ *
+ *   alpha_1 = pi * b(o_1),   alpha_{t+1} = (alpha_t A) * b(o_{t+1}),   likelihood = sum alpha_T
+ *
+ * (* elementwise, b(o) the column of emission probabilities.) Its gradient holds the expected
+ * counts of the forward-backward algorithm (Baum et al. 1970; Eisner 2016, "inside-outside is just
+ * backprop"):
+ *
+ *   A_ij dlog L / dA_ij = E[number of transitions i -> j | o] */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute_graph.h"
+#include "dlf/rng.h"
+
+enum { STATES = 4, SYMBOLS = 5 };
+
+typedef struct model {
+    double start[STATES], move[STATES][STATES], emit[STATES][SYMBOLS];
+} model;
+
+/* Rows of uniforms, normalised. */
+static void draw_row(double *row, int n, uint64_t seed, uint32_t member, uint64_t *at)
+{
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        row[i] = 0.05 +
+                 (double)dlf_rng_uniform(seed, dlf_stream(DLF_PURPOSE_START, 200), member, (*at)++);
+        sum += row[i];
+    }
+    for (int i = 0; i < n; i++) row[i] /= sum;
+}
+
+static model draw_model(uint64_t seed, uint32_t member)
+{
+    model m;
+    uint64_t at = 0;
+    draw_row(m.start, STATES, seed, member, &at);
+    for (int i = 0; i < STATES; i++) draw_row(m.move[i], STATES, seed, member, &at);
+    for (int i = 0; i < STATES; i++) draw_row(m.emit[i], SYMBOLS, seed, member, &at);
+    return m;
+}
+
+static int symbol(uint64_t seed, uint32_t member, int t)
+{
+    const double u =
+        (double)dlf_rng_uniform(seed, dlf_stream(DLF_PURPOSE_START, 201), member, (uint64_t)t);
+    return (int)(u * SYMBOLS);
+}
+
+/* ---- the forward-backward algorithm, as the textbook has it (scaled) ---- */
+
+static dlf_status expected_counts(const model *m, const int *o, int T, double count[STATES][STATES])
+{
+    double(*alpha)[STATES] = malloc(2 * (size_t)T * sizeof *alpha), (*beta)[STATES] = alpha + T;
+    double *scale = malloc((size_t)T * sizeof *scale);
+    if (!alpha || !scale) {
+        free(alpha);
+        free(scale);
+        return dlf_fail(DLF_ERR_OOM, "compute-graph: out of memory");
+    }
+    for (int t = 0; t < T; t++) {
+        scale[t] = 0.0;
+        for (int j = 0; j < STATES; j++) {
+            double sum = t ? 0.0 : m->start[j];
+            for (int i = 0; i < STATES && t; i++) sum += alpha[t - 1][i] * m->move[i][j];
+            alpha[t][j] = sum * m->emit[j][o[t]];
+            scale[t] += alpha[t][j];
+        }
+        for (int j = 0; j < STATES; j++) alpha[t][j] /= scale[t];
+    }
+    for (int i = 0; i < STATES; i++) beta[T - 1][i] = 1.0;
+    for (int t = T - 2; t >= 0; t--)
+        for (int i = 0; i < STATES; i++) {
+            beta[t][i] = 0.0;
+            for (int j = 0; j < STATES; j++)
+                beta[t][i] += m->move[i][j] * m->emit[j][o[t + 1]] * beta[t + 1][j] / scale[t + 1];
+        }
+    memset(count, 0, sizeof(double[STATES][STATES]));
+    for (int t = 0; t + 1 < T; t++)
+        for (int i = 0; i < STATES; i++)
+            for (int j = 0; j < STATES; j++)
+                count[i][j] += alpha[t][i] * m->move[i][j] * m->emit[j][o[t + 1]] * beta[t + 1][j] /
+                               scale[t + 1];
+    free(scale);
+    free(alpha);
+    return DLF_OK;
+}
+
+/* ---- the same as a graph ---- */
+
+typedef struct hmm {
+    dlf_graph *g;
+    dlf_node start, move, emit, likelihood;
+    int T;
+} hmm;
+
+/* Observations as one-hot rows; each step multiplies by S, so that 60 of them do not underflow. */
+static dlf_status build(hmm *h, dlf_device *device, int members)
+{
+    const int64_t P = members;
+    const dlf_node none = {0};
+    DLF_TRY(dlf_graph_new(&h->g, device, members));
+    const dlf_init given = {.kind = DLF_INIT_GIVEN};
+    h->start = dlf_parameter(h->g, "pi", 3, (int64_t[]){P, 1, STATES}, given);
+    h->move = dlf_parameter(h->g, "A", 3, (int64_t[]){P, STATES, STATES}, given);
+    h->emit = dlf_parameter(h->g, "B", 3, (int64_t[]){P, STATES, SYMBOLS}, given);
+    dlf_node alpha = none;
+    for (int t = 0; t < h->T; t++) {
+        char name[32];
+        snprintf(name, sizeof name, "o%d", t + 1);
+        const dlf_node o = dlf_input(h->g, name, 3, (int64_t[]){P, 1, SYMBOLS});
+        const dlf_node b = dlf_matmul(h->g, NULL, o, false, h->emit, true, SYMBOLS);
+        const dlf_node prior =
+            t ? dlf_matmul(h->g, NULL, alpha, false, h->move, false, 1.0) : h->start;
+        snprintf(name, sizeof name, "alpha%d", t + 1);
+        alpha = dlf_product(h->g, name, prior, b);
+    }
+    const dlf_node ones = dlf_input(h->g, "ones", 3, (int64_t[]){P, STATES, 1});
+    h->likelihood = dlf_matmul(h->g, "likelihood", alpha, false, ones, false, 1.0);
+    dlf_graph_seed(h->g, h->likelihood);
+    dlf_want_value(h->g, h->likelihood);
+    return dlf_graph_compile(h->g);
+}
+
+static dlf_status upload(dlf_graph *g, dlf_node n, const double *values)
+{
+    return dlf_tensor_upload_f64(dlf_graph_value(g, n), values);
+}
+
+static dlf_status fill(const hmm *h, const model *m, uint64_t seed, int members, double *space)
+{
+    char name[32];
+    for (int p = 0; p < members; p++) memcpy(space + p * STATES, m[p].start, sizeof m[p].start);
+    DLF_TRY(upload(h->g, h->start, space));
+    for (int p = 0; p < members; p++)
+        memcpy(space + p * STATES * STATES, m[p].move, sizeof m[p].move);
+    DLF_TRY(upload(h->g, h->move, space));
+    for (int p = 0; p < members; p++)
+        memcpy(space + p * STATES * SYMBOLS, m[p].emit, sizeof m[p].emit);
+    DLF_TRY(upload(h->g, h->emit, space));
+    for (int i = 0; i < members * STATES; i++) space[i] = 1.0;
+    DLF_TRY(upload(h->g, dlf_graph_find(h->g, "ones"), space));
+    for (int t = 0; t < h->T; t++) {
+        for (int p = 0; p < members; p++)
+            for (int s = 0; s < SYMBOLS; s++)
+                space[p * SYMBOLS + s] = symbol(seed, (uint32_t)p, t) == s;
+        snprintf(name, sizeof name, "o%d", t + 1);
+        DLF_TRY(upload(h->g, dlf_graph_find(h->g, name), space));
+    }
+    return DLF_OK;
+}
+
+/* Worst relative difference of one member's counts; gradient is dL/dA, likelihood L. */
+static dlf_status compare(const model *m, uint64_t seed, int member, int T, const double *gradient,
+                          double likelihood, double *worst, double *total)
+{
+    double count[STATES][STATES];
+    int *o = malloc((size_t)T * sizeof *o);
+    if (!o) return dlf_fail(DLF_ERR_OOM, "compute-graph: out of memory");
+    for (int t = 0; t < T; t++) o[t] = symbol(seed, (uint32_t)member, t);
+    const dlf_status status = expected_counts(m, o, T, count);
+    free(o);
+    *worst = *total = 0.0;
+    for (int i = 0; i < STATES && status == DLF_OK; i++)
+        for (int j = 0; j < STATES; j++) {
+            const double ours = m->move[i][j] * gradient[i * STATES + j] / likelihood;
+            const double error = fabs(ours - count[i][j]) / count[i][j];
+            if (!(error <= *worst)) *worst = error;
+            *total += ours;
+        }
+    return status;
+}
+
+static dlf_status add_checks(dlf_run *run, double worst, double total_error, int members, int T)
+{
+    dlf_result *r = dlf_run_result(run);
+    DLF_TRY(dlf_result_check(
+        r,
+        (dlf_check){.id = "hmm_posteriors",
+                    .claim = {"隐马尔可夫模型似然的梯度就是前向后向算法的期望转移次数",
+                              "the gradient of a hidden Markov model's likelihood is the expected "
+                              "transition counts of the forward-backward algorithm"},
+                    .measured = worst,
+                    .lo = (double)NAN,
+                    .hi = (double)NAN,
+                    .expected = 0.0,
+                    .tolerance = 1e-10,
+                    .relation = DLF_AT_MOST,
+                    .self_check = true,
+                    .source = "Baum et al. 1970; Eisner 2016"}));
+    DLF_TRY(dlf_result_check(
+        r, (dlf_check){.id = "hmm_transitions",
+                       .claim = {"期望转移次数之和等于 T − 1", "the expected counts sum to T - 1"},
+                       .measured = total_error,
+                       .lo = (double)NAN,
+                       .hi = (double)NAN,
+                       .expected = 0.0,
+                       .tolerance = 1e-10,
+                       .relation = DLF_AT_MOST,
+                       .self_check = true,
+                       .source = "every step is one transition"}));
+    DLF_TRY(dlf_result_fact(r, "hmm_models", members, "1"));
+    return dlf_result_fact(r, "hmm_length", T, "steps");
+}
+
+dlf_status dlf_compute_graph_hmm(dlf_run *run, double from)
+{
+    dlf_status status;
+    dlf_device *ref = NULL;
+    hmm h = {.T = dlf_run_int(run, "time")};
+    const int P = dlf_run_seeds(run);
+    const uint64_t seed = dlf_run_seed(run);
+    model *m = malloc((size_t)P * sizeof *m);
+    double *space = malloc((size_t)P * (STATES * (STATES + SYMBOLS) + 1) * sizeof *space);
+    double worst = 0.0, total_error = 0.0;
+    if (!m || !space) {
+        status = dlf_fail(DLF_ERR_OOM, "compute-graph: out of memory");
+        goto done;
+    }
+    DLF_TRY_DONE(dlf_run_stage(run, from, "hidden Markov models"));
+    DLF_TRY_DONE(dlf_device_open(&ref, "ref"));
+    DLF_TRY_DONE(build(&h, ref, P));
+    for (int p = 0; p < P; p++) m[p] = draw_model(seed, (uint32_t)p);
+    DLF_TRY_DONE(fill(&h, m, seed, P, space));
+    for (int p = 0; p < P; p++) space[p] = 1.0;
+    DLF_TRY_DONE(dlf_tensor_upload_f64(dlf_graph_seed_gradient(h.g, h.likelihood), space));
+    DLF_TRY_DONE(dlf_graph_forward(h.g, DLF_TRAINING));
+    DLF_TRY_DONE(dlf_graph_backward(h.g));
+    DLF_TRY_DONE(dlf_tensor_download_f64(space, dlf_graph_gradient(h.g, h.move)));
+    double *likelihood = space + P * STATES * STATES;
+    DLF_TRY_DONE(dlf_tensor_download_f64(likelihood, dlf_graph_value(h.g, h.likelihood)));
+    for (int p = 0; p < P; p++) {
+        double error = 0.0, total = 0.0;
+        DLF_TRY_DONE(compare(&m[p], seed, p, h.T, space + p * STATES * STATES, likelihood[p],
+                             &error, &total));
+        if (!(error <= worst)) worst = error;
+        if (!(fabs(total / (h.T - 1) - 1.0) <= total_error))
+            total_error = fabs(total / (h.T - 1) - 1.0);
+    }
+    DLF_TRY_DONE(add_checks(run, worst, total_error, P, h.T));
+
+done:
+    dlf_graph_free(h.g);
+    dlf_device_close(ref);
+    free(space);
+    free(m);
+    return status;
+}
