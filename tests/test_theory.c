@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -171,6 +172,25 @@ static void arc_cosine_kernels(void **state)
     }
 }
 
+/* The second difference has the eigenvalues 2 - 2 cos(k pi/(n+1)); shifted and ranked one, a matrix
+ * of ones plus 0.5 has n + 0.5 and 0.5. */
+static void eigenvalues_of_known_matrices(void **state)
+{
+    enum { N = 41 };
+    static double a[N * N], value[N];
+    for (int i = 0; i < N * N; i++) {
+        const int d = abs(i / N - i % N);
+        a[i] = d == 0 ? 2.0 : d == 1 ? -1.0 : 0.0;
+    }
+    dlf_symmetric_eigenvalues(a, N, value);
+    for (int k = 0; k < N; k++)
+        assert_true(fabs(value[k] - 2.0 + 2.0 * cos((N - k) * acos(-1.0) / (N + 1))) < 1e-12);
+    for (int i = 0; i < N * N; i++) a[i] = 1.0 + (i / N == i % N ? 0.5 : 0.0);
+    dlf_symmetric_eigenvalues(a, N, value);
+    assert_true(fabs(value[0] - N - 0.5) < 1e-12);
+    for (int k = 1; k < N; k++) assert_true(fabs(value[k] - 0.5) < 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +203,7 @@ int main(void)
         cmocka_unit_test(finite_width_laws),
         cmocka_unit_test(student_quantiles),
         cmocka_unit_test(arc_cosine_kernels),
+        cmocka_unit_test(eigenvalues_of_known_matrices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

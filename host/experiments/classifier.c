@@ -8,14 +8,20 @@
 static dlf_status build(dlf_graph *g, const classifier_spec *s)
 {
     char name[32];
-    dlf_node h = dlf_input(g, "x", 3, (int64_t[]){s->members, s->batch, s->inputs});
-    const dlf_node label = dlf_input_int(g, "label", 2, (int64_t[]){s->members, s->batch});
+    const int64_t owners = s->shared ? 1 : s->members;
+    dlf_node h = dlf_input(g, "x", 3, (int64_t[]){owners, s->batch, s->inputs});
+    const dlf_node label = dlf_input_int(g, "label", 2, (int64_t[]){owners, s->batch});
     for (int l = 1; l <= s->depth; l++) {
         snprintf(name, sizeof name, "h%d", l);
         h = dlf_dense(g, name, h, s->width, s->f, s->init);
     }
-    h = dlf_dense(g, "logits", h, s->classes, dlf_activation_of(DLF_LINEAR), s->init);
+    h = dlf_dense(g, "logits", h, s->classes, dlf_activation_of(DLF_LINEAR),
+                  s->last ? *s->last : s->init);
     for (int l = 1; l <= s->depth + 1 && s->watch; l++) dlf_want_gradient(g, classifier_z(g, s, l));
+    for (int l = 1; l <= s->depth + 1 && s->observe; l++) {
+        dlf_want_value(g, classifier_output(g, s, l));
+        dlf_want_gradient(g, classifier_output(g, s, l));
+    }
     const double scale = s->loss_scale != 0.0 ? s->loss_scale : 1.0;
     dlf_graph_minimise(g, dlf_cross_entropy(g, "loss", h, label), scale / s->batch);
     return dlf_graph_compile(g);
@@ -48,6 +54,11 @@ dlf_node classifier_weight(const dlf_graph *g, const classifier_spec *spec, int 
 dlf_node classifier_z(const dlf_graph *g, const classifier_spec *spec, int l)
 {
     return part(g, spec, l, spec->f.kind == DLF_LINEAR ? "" : ".z", "logits");
+}
+
+dlf_node classifier_output(const dlf_graph *g, const classifier_spec *spec, int l)
+{
+    return part(g, spec, l, "", "logits");
 }
 
 dlf_status classifier_squares(const dlf_tensor *t, double *out, int64_t pitch)

@@ -11,9 +11,12 @@
 typedef struct classifier_spec {
     int members, batch, inputs, width, depth, classes; /* depth: hidden layers, >= 0 */
     dlf_activation f;
-    dlf_init init;     /* of the weights; biases start at 0                                    */
-    double loss_scale; /* 0 stands for 1                                                       */
-    bool watch;        /* keep delta^l: the gradients at the pre-activations and the logits    */
+    dlf_init init;        /* of the weights; biases start at 0                                    */
+    const dlf_init *last; /* of the logits' weights; NULL: init                                 */
+    double loss_scale;    /* 0 stands for 1                                                       */
+    bool watch;           /* keep delta^l: the gradients at the pre-activations and the logits    */
+    bool observe;         /* keep values and gradients of h1 .. and the logits                    */
+    bool shared;          /* all members see one batch: x (1,B,N), label (1,B)                    */
 } classifier_spec;
 
 /* Built and compiled; not drawn. *out is NULL on failure. */
@@ -23,6 +26,8 @@ DLF_MUST_CHECK dlf_status classifier_new(dlf_graph **out, dlf_device *device,
 /* Weight matrix and pre-activation of layer l = 1..depth+1 (the last: the logits). */
 dlf_node classifier_weight(const dlf_graph *g, const classifier_spec *spec, int l);
 dlf_node classifier_z(const dlf_graph *g, const classifier_spec *spec, int l);
+/* Output of layer l: h1 .. h<depth>, logits. */
+dlf_node classifier_output(const dlf_graph *g, const classifier_spec *spec, int l);
 
 /* out[p * pitch] = sum of squares of member p of t. */
 DLF_MUST_CHECK dlf_status classifier_squares(const dlf_tensor *t, double *out, int64_t pitch);

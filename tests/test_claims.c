@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * test_claims.c -- what experiments must find: verdicts of named checks in a configuration that is
+ * smaller than the default but large enough for their tolerances; and the helpers they rest on. */
+#include "kernel_test.h"
+
+#include "dlf/experiment.h"
+#include "experiments/observed_nets.h"
+
+typedef struct expectation {
+    const char *id;
+    dlf_verdict verdict;
+} expectation;
+
+static dlf_result *run(const char *slug, int seeds, const dlf_setting *set, int n_set)
+{
+    const dlf_run_options options = {
+        .device = kt_dev, .seed = 1, .seeds = seeds, .set = set, .n_set = n_set, .command = "test"};
+    dlf_result *r = NULL;
+    OK(dlf_experiment_run(&r, dlf_experiment_find(slug), &options));
+    assert_non_null(r);
+    return r;
+}
+
+static void expect(const dlf_result *r, const expectation *e)
+{
+    for (; e->id; e++) {
+        const dlf_check *c = dlf_result_find_check(r, e->id);
+        if (!c) fail_msg("there is no check %s", e->id);
+        if (c->verdict != e->verdict)
+            fail_msg("%s: %s, measured %.6g, expected %.6g", e->id, dlf_verdict_name(c->verdict),
+                     c->measured, c->expected);
+    }
+}
+
+static void relu_vs_sigmoid(void **state)
+{
+    static const dlf_setting set[] = {
+        {"width", "192"}, {"depth", "16"},       {"samples", "20000"},  {"trials", "1500"},
+        {"steps", "300"}, {"digits_depth", "6"}, {"digits_width", "48"}};
+    static const expectation found[] = {
+        {"factor_ratio", DLF_SUPPORTED},      {"sigmoid_bound", DLF_SUPPORTED},
+        {"condition_sigmoid", DLF_SUPPORTED}, {"condition_relu", DLF_SUPPORTED},
+        {"condition_tanh", DLF_SUPPORTED},    {"condition_centred", DLF_SUPPORTED},
+        {"half_zero", DLF_SUPPORTED},         {"born_dead_relu_3", DLF_SUPPORTED},
+        {"born_dead_relu_5", DLF_SUPPORTED},  {"born_dead_relu_8", DLF_SUPPORTED},
+        {"born_dead_leaky_3", DLF_SUPPORTED}, {"steps_ratio", DLF_SUPPORTED},
+        {"deep_relu", DLF_SUPPORTED},         {"deep_sigmoid", DLF_SUPPORTED},
+        {"named_relu", DLF_SUPPORTED},        {"named_relu_fast", DLF_SUPPORTED},
+        {"named_relu_faster", DLF_SUPPORTED}, {"named_sigmoid", DLF_SUPPORTED},
+        {"named_sigmoid_400", DLF_SUPPORTED}, {NULL, DLF_SUPPORTED}};
+    dlf_result *r = run("relu-vs-sigmoid", 3, set, sizeof set / sizeof set[0]);
+    expect(r, found);
+    assert_non_null(dlf_result_find_check(r, "fashion_ratio")); /* with or without the data */
+    dlf_result_free(r);
+}
+
+/* Two members; errors at steps 2, 4, 8. */
+static void steps_are_interpolated(void **state)
+{
+    static const int look[] = {2, 4, 8};
+    static const dlf_observed_net net[2];
+    const dlf_observed_job job = {.net = net, .nets = 2, .seeds = 1, .look = look, .looks = 3};
+    const double error[] = {0.9, 0.1, 0.5, 0.4, 0.1, 0.4};
+    bool reached;
+    assert_true(dlf_steps_to(&job, error, 0, 0.5, &reached) == 4.0 && reached);
+    /* half of the way from 0.5 to 0.1 at 0.3, in log(step): sqrt(4 * 8) */
+    assert_true(fabs(dlf_steps_to(&job, error, 0, 0.3, &reached) - sqrt(32.0)) < 1e-12);
+    assert_true(dlf_steps_to(&job, error, 1, 0.2, &reached) == 2.0 && reached);
+    assert_true(dlf_steps_to(&job, error, 0, 0.05, &reached) == 8.0 && !reached);
+    int at[8];
+    assert_int_equal(dlf_observed_looks(at, 8, 5), 4);
+    assert_int_equal(at[3], 5);
+    assert_int_equal(dlf_observed_looks(at, 8, 100000), 8);
+    assert_int_equal(at[7], 100000);
+}
+
+int main(int argc, char **argv)
+{
+    kt_open(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_are_interpolated),
+        cmocka_unit_test(relu_vs_sigmoid),
+    };
+    return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
+}
