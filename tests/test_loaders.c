@@ -287,12 +287,20 @@ static void cifar(void **state)
     assert_non_null(x);
     for (int r = 0; r < 9; r++)
         for (int i = 0; i < CIFAR_PIXELS; i++) x[r * CIFAR_PIXELS + i] = cifar_pixel(r, i);
+    int32_t label[9];
+    memcpy(label, d.label, sizeof label);
     same_data(&d, x);
-    free(x);
     dlf_dataset_free(&d);
     OK(dlf_dataset_load(&d, "cifar-10", &(dlf_dataset_request){dir, 2, 1}));
     assert_int_equal(d.train, 2);
     assert_int_equal(d.test, 1);
+    for (int r = 0; r < 3; r++) {
+        assert_int_equal(d.label[r], label[r < 2 ? r : 7]);
+        for (int i = 0; i < CIFAR_PIXELS; i++) x[r * CIFAR_PIXELS + i] = cifar_pixel(d.label[r], i);
+        d.label[r] = r;
+    }
+    same_data(&d, x);
+    free(x);
     dlf_dataset_free(&d);
 
     write_cifar("data_batch_3.bin", 5, 2, 10);
@@ -315,7 +323,6 @@ static void cifar(void **state)
 static void names_and_places(void **state)
 {
     char *place;
-    dlf_dataset d;
     OK(dlf_dataset_find(&place, "digits", "/nowhere"));
     assert_string_equal(place, "inside the binary");
     free(place);
@@ -351,14 +358,33 @@ static void names_and_places(void **state)
         assert_int_not_equal(dlf_dataset_find(&place, dlf_dataset_names[i], dir),
                              DLF_ERR_NOT_FOUND),
             free(place);
+}
 
-    /* The name promises a size. */
-    const idx_files f = make_idx();
+/* The name promises a size and ten classes. */
+static void names_promise(void **state)
+{
+    dlf_dataset d;
+    const dlf_dataset_request here = {dir, 0, 0};
+    idx_files f = make_idx();
     store_idx(&f);
-    assert_int_equal(dlf_dataset_load(&d, "mnist", &(dlf_dataset_request){dir, 0, 0}),
-                     DLF_ERR_INPUT);
+    assert_int_equal(dlf_dataset_load(&d, "mnist", &here), DLF_ERR_INPUT);
     SAYS("images of 3x2; those of mnist are 28x28");
     assert_null(d.x);
+    for (int wide = 0; wide < 2; wide++) {
+        unsigned char images[IMAGE_HEAD + TRAIN * 28] = {0};
+        for (int p = 0; p < 2; p++) {
+            memcpy(images, f.images[p], IMAGE_HEAD);
+            images[11] = wide ? 1 : 28;
+            images[15] = wide ? 28 : 1;
+            write_file(image_name[p], images, IMAGE_HEAD + (size_t)part_rows[p] * 28);
+        }
+        assert_int_equal(dlf_dataset_load(&d, "mnist", &here), DLF_ERR_INPUT);
+        SAYS(wide ? "images of 1x28" : "images of 28x1");
+    }
+    f.labels[0][LABEL_HEAD + 3] = 10;
+    store_idx(&f);
+    assert_int_equal(dlf_dataset_load(&d, "mnist", &here), DLF_ERR_INPUT);
+    SAYS("row 3: label 10 is not in 0..9");
 }
 
 static void digits_by_name(void **state)
@@ -374,6 +400,17 @@ static void digits_by_name(void **state)
     double square = 0.0;
     for (int i = 0; i < 100 * 64; i++) square += (double)few.x[i] * (double)few.x[i];
     assert_true(fabs(square / 6400.0 - 1.0) < 1e-5); /* by its own rows */
+    /* The same images: differences of test rows, which know no mean, differ by one factor, the
+     * deviation of all over that of the few. */
+    double product = 0.0, norm = 0.0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 64; i < 50 * 64; i++) {
+            const double a = (double)all.x[1297 * 64 + i] - (double)all.x[1297 * 64 + i % 64];
+            const double f = (double)few.x[100 * 64 + i] - (double)few.x[100 * 64 + i % 64];
+            if (pass) assert_true(fabs(f - a * product / norm) < 1e-5);
+            if (!pass) product += a * f, norm += a * a;
+        }
+    }
     dlf_dataset_free(&all);
     dlf_dataset_free(&few);
 }
@@ -408,6 +445,7 @@ int main(void)
         IN_DIR(hostile_gzip),
         IN_DIR(cifar),
         IN_DIR(names_and_places),
+        IN_DIR(names_promise),
         cmocka_unit_test(digits_by_name),
         cmocka_unit_test(fashion_mnist),
     };

@@ -156,6 +156,18 @@ static void npy_targets(void **state)
     dlf_dataset_free(&d);
 }
 
+/* Files of the same rows: the two parts have orders of their own. */
+static void parts_are_permuted_differently(void **state)
+{
+    dlf_dataset d;
+    const char *const names[] = {"x.npy", "y.npy", "x_test.npy", "y_test.npy"};
+    for (int i = 0; i < 4; i++) write_npy(names[i], "<i8", "(11,)", eleven, sizeof eleven);
+    OK(dlf_dataset_load(&d, dir, NULL));
+    assert_int_equal(d.train, 11);
+    assert_memory_not_equal(d.label, d.label + 11, 11 * sizeof *d.label);
+    dlf_dataset_free(&d);
+}
+
 static void extreme_values(void **state)
 {
     dlf_dataset d;
@@ -268,6 +280,15 @@ static void hostile_npy_files(void **state)
     refused(dir, DLF_ERR_INPUT, "offset 0: not a .npy file");
     write_file("x.npy", "\x93NUMPY\1\0\x03\0{}\0", 13);
     refused(dir, DLF_ERR_INPUT, "shape before");
+    head[6] = 1;
+    head[7] = 1;
+    write_file("x.npy", head, sizeof head);
+    refused(dir, DLF_ERR_INPUT, "version 1.1");
+    char zero[] =
+        "\x93NUMPY\1\0\0\0{'descr': '|u1', 'fortran_order': False, 'shape': (6,)}\0\n123456";
+    zero[8] = (char)(sizeof zero - 1 - 10 - 6); /* a zero byte where the header seems to end */
+    write_file("x.npy", zero, sizeof zero - 1);
+    refused(dir, DLF_ERR_INPUT, "no zero byte");
     write_gz("x.npy", "x", 1);
     refused(dir, DLF_ERR_INPUT, "gzip'ed");
 
@@ -303,6 +324,13 @@ static void hostile_npy_files(void **state)
     refused(dir, DLF_ERR_INPUT, "or the other way round");
     write_npy("x_test.npy", "<f4", "(3, 2)", x, sizeof x);
     refused(dir, DLF_ERR_INPUT, "has 3 rows, but");
+    write_npy("x.npy", "<f4", "(3, 2)", x, sizeof x);
+    write_npy("y.npy", "<f4", "(3, 1)", x,
+              12); /* more targets per test row than there is room for */
+    write_npy("y_test.npy", "<f4", "(3, 2)", x, sizeof x);
+    refused(dir, DLF_ERR_INPUT, "y_test.npy: its rows have another shape (2 numbers)");
+    write_npy("x.npy", "<f4", "(6,)", x, sizeof x);
+    write_npy("y.npy", "|u1", "(6,)", y, sizeof y);
     write_npy("y_test.npy", "|u1", "(3,)", y, 3);
     refused(dir, DLF_ERR_INPUT, "another shape");
 }
@@ -310,8 +338,10 @@ static void hostile_npy_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_DIR(npy_types),      IN_DIR(npy_shapes_and_headers), IN_DIR(npy_targets),
-        IN_DIR(extreme_values), IN_DIR(hostile_npy_headers),    IN_DIR(hostile_npy_files),
+        IN_DIR(npy_types),         IN_DIR(npy_shapes_and_headers),
+        IN_DIR(npy_targets),       IN_DIR(parts_are_permuted_differently),
+        IN_DIR(extreme_values),    IN_DIR(hostile_npy_headers),
+        IN_DIR(hostile_npy_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,6 +224,24 @@ static void mixture(void **state)
     dlf_dataset_free(&d);
     dlf_dataset_free(&noise);
 
+    /* As many axes as there are, where Gram-Schmidt is at its worst. */
+    enum { ALL = 100 };
+    OK(dlf_make_mixture(&d, (dlf_rows){5, ALL, 0}, ALL, ALL, separation));
+    OK(dlf_make_mixture(&noise, (dlf_rows){5, ALL, 0}, ALL, ALL, 0.0));
+    for (int a = 0; a < ALL; a++) {
+        for (int b = 0; b < a; b++) {
+            double square = 0.0;
+            for (int i = 0; i < ALL; i++) {
+                const double c = (double)d.x[a * ALL + i] - (double)noise.x[a * ALL + i] -
+                                 ((double)d.x[b * ALL + i] - (double)noise.x[b * ALL + i]);
+                square += c * c;
+            }
+            near(sqrt(square), separation, 1e-5);
+        }
+    }
+    dlf_dataset_free(&d);
+    dlf_dataset_free(&noise);
+
     /* Two classes: who knows the axes errs with probability Phi(-separation/2). */
     OK(dlf_make_mixture(&d, rows, 2, FEATURES, separation));
     OK(dlf_make_mixture(&noise, rows, 2, FEATURES, 0.0));

@@ -67,8 +67,8 @@ static double dot(const double *a, const double *b, int n)
     return sum;
 }
 
-/* `classes` random orthonormal rows times separation / sqrt(2). Gram-Schmidt, twice: the second
- * pass removes what rounding left in the first. */
+/* `classes` random orthonormal rows times separation / sqrt(2). Gram-Schmidt in double: what
+ * rounding leaves of the earlier axes is far below what f32 can show. */
 static void draw_centres(double *centre, int classes, int n, double separation, uint64_t seed)
 {
     const uint32_t stream = dlf_drawn_stream(DLF_DRAWN_MIXTURE_CENTRE);
@@ -76,15 +76,13 @@ static void draw_centres(double *centre, int classes, int n, double separation, 
         double *v = centre + (size_t)k * (size_t)n;
         for (int i = 0; i < n; i++)
             v[i] = (double)dlf_rng_normal(seed, stream, (uint32_t)k, (uint64_t)i);
-        for (int pass = 0; pass < 2; pass++) {
-            for (int other = 0; other < k; other++) {
-                const double *w = centre + (size_t)other * (size_t)n;
-                const double along = dot(v, w, n);
-                for (int i = 0; i < n; i++) v[i] -= along * w[i];
-            }
-            const double length = sqrt(dot(v, v, n));
-            for (int i = 0; i < n; i++) v[i] /= length;
+        for (int other = 0; other < k; other++) {
+            const double *w = centre + (size_t)other * (size_t)n;
+            const double along = dot(v, w, n);
+            for (int i = 0; i < n; i++) v[i] -= along * w[i];
         }
+        const double length = sqrt(dot(v, v, n));
+        for (int i = 0; i < n; i++) v[i] /= length;
     }
     for (size_t i = 0; i < (size_t)classes * (size_t)n; i++)
         centre[i] *= separation * 0.7071067811865476;
