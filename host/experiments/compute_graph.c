@@ -36,17 +36,6 @@ static const dlf_param params[] = {
     {.name = NULL},
 };
 
-dlf_check dlf_compute_graph_check(const char *id, dlf_text claim, dlf_estimate e)
-{
-    return (dlf_check){.id = id,
-                       .claim = claim,
-                       .measured = e.mean,
-                       .lo = e.lo,
-                       .hi = e.hi,
-                       .n = e.n,
-                       .relation = DLF_EQUAL};
-}
-
 dlf_status dlf_compute_graph_fill(dlf_graph *g, const classifier_spec *spec)
 {
     dlf_status status;

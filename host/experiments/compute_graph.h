@@ -4,6 +4,7 @@
 #define DLF_COMPUTE_GRAPH_H
 #include "classifier.h"
 #include "dlf/experiment.h"
+#include "seed_check.h"
 
 /* Operations and time of backward against forward, by depth. Uses from..to of the progress bar. */
 DLF_MUST_CHECK dlf_status dlf_compute_graph_cost(dlf_run *run, double from, double to);
@@ -15,8 +16,5 @@ DLF_MUST_CHECK dlf_status dlf_compute_graph_hmm(dlf_run *run, double from);
 /* Digits images and labels into "x" and "label" of a classifier: rows first.. of the training set.
  */
 DLF_MUST_CHECK dlf_status dlf_compute_graph_fill(dlf_graph *g, const classifier_spec *spec);
-
-/* A check over n runs whose measured side is `e`; the caller adds what is expected. */
-dlf_check dlf_compute_graph_check(const char *id, dlf_text claim, dlf_estimate e);
 
 #endif

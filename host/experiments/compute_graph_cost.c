@@ -40,14 +40,10 @@ static int64_t macs_by_hand(int width, int depth, int64_t *first)
 static dlf_status exact_check(dlf_run *run, const char *id, dlf_text claim, double measured,
                               double expected, const char *source)
 {
-    return dlf_result_check(dlf_run_result(run), (dlf_check){.id = id,
-                                                             .claim = claim,
-                                                             .measured = measured,
-                                                             .lo = (double)NAN,
-                                                             .hi = (double)NAN,
-                                                             .expected = expected,
-                                                             .relation = DLF_EQUAL,
-                                                             .source = source});
+    dlf_check check = dlf_check_exact(id, claim, measured);
+    check.expected = expected;
+    check.source = source;
+    return dlf_result_check(dlf_run_result(run), check);
 }
 
 static dlf_status count(dlf_run *run)
@@ -210,7 +206,7 @@ static dlf_status measure(dlf_run *run, double *us, double *ratio, double *worst
         DLF_TRY(add_row(run, table, depths[k], us, ratio, worst_ratio));
     }
     DLF_TRY(cost_figure(run));
-    dlf_check check = dlf_compute_graph_check(
+    dlf_check check = dlf_check_of(
         "reverse_mode_time",
         (dlf_text){"前向加反向的时间不超过前向的四倍（各深度中最差者）",
                    "forward and backward together take at most four times the forward pass (worst "

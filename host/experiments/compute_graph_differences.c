@@ -194,7 +194,7 @@ static dlf_status add_finding(dlf_run *run, const job *j, const finding *f)
     for (int p = 0; p < j->seeds; p++)
         value[p] = f->first < 0 ? best_step(j, f->scheme, p)
                                 : fit_slope(j, f->scheme, f->first, f->last, p);
-    dlf_check check = dlf_compute_graph_check(f->id, f->claim, dlf_estimate_of(value, j->seeds, 1));
+    dlf_check check = dlf_check_of(f->id, f->claim, dlf_estimate_of(value, j->seeds, 1));
     free(value);
     check.expected = f->first < 0 ? predicted_best(j, f->scheme) : f->expected;
     check.tolerance = f->tolerance;

@@ -174,34 +174,30 @@ static dlf_status compare(const model *m, uint64_t seed, int member, int T, cons
     return status;
 }
 
+/* A relative error that may only be rounding. */
+static dlf_status identity(dlf_result *r, const char *id, dlf_text claim, double error,
+                           const char *source)
+{
+    dlf_check check = dlf_check_exact(id, claim, error);
+    check.tolerance = 1e-10;
+    check.relation = DLF_AT_MOST;
+    check.self_check = true;
+    check.source = source;
+    return dlf_result_check(r, check);
+}
+
 static dlf_status add_checks(dlf_run *run, double worst, double total_error, int members, int T)
 {
     dlf_result *r = dlf_run_result(run);
-    DLF_TRY(dlf_result_check(
-        r,
-        (dlf_check){.id = "hmm_posteriors",
-                    .claim = {"隐马尔可夫模型似然的梯度就是前向后向算法的期望转移次数",
-                              "the gradient of a hidden Markov model's likelihood is the expected "
-                              "transition counts of the forward-backward algorithm"},
-                    .measured = worst,
-                    .lo = (double)NAN,
-                    .hi = (double)NAN,
-                    .expected = 0.0,
-                    .tolerance = 1e-10,
-                    .relation = DLF_AT_MOST,
-                    .self_check = true,
-                    .source = "Baum et al. 1970; Eisner 2016"}));
-    DLF_TRY(dlf_result_check(
-        r, (dlf_check){.id = "hmm_transitions",
-                       .claim = {"期望转移次数之和等于 T − 1", "the expected counts sum to T - 1"},
-                       .measured = total_error,
-                       .lo = (double)NAN,
-                       .hi = (double)NAN,
-                       .expected = 0.0,
-                       .tolerance = 1e-10,
-                       .relation = DLF_AT_MOST,
-                       .self_check = true,
-                       .source = "every step is one transition"}));
+    DLF_TRY(
+        identity(r, "hmm_posteriors",
+                 (dlf_text){"隐马尔可夫模型似然的梯度就是前向后向算法的期望转移次数",
+                            "the gradient of a hidden Markov model's likelihood is the expected "
+                            "transition counts of the forward-backward algorithm"},
+                 worst, "Baum et al. 1970; Eisner 2016"));
+    DLF_TRY(identity(r, "hmm_transitions",
+                     (dlf_text){"期望转移次数之和等于 T − 1", "the expected counts sum to T - 1"},
+                     total_error, "every step is one transition"));
     DLF_TRY(dlf_result_fact(r, "hmm_models", members, "1"));
     return dlf_result_fact(r, "hmm_length", T, "steps");
 }
