@@ -168,6 +168,34 @@ static void parts_are_permuted_differently(void **state)
     dlf_dataset_free(&d);
 }
 
+/* Rows so long that those which were not asked for are not read, but sought over. */
+static void rows_far_apart(void **state)
+{
+    enum { FAR_ROWS = 11, LONG = 1 << 20 };
+    static uint8_t x[128 + (size_t)FAR_ROWS * LONG];
+    dlf_dataset d;
+    const int n = snprintf((char *)x, 128,
+                           "\x93NUMPY\x01%c\x76%c{'descr': '|u1', 'fortran_order': False, "
+                           "'shape': (%d, %d), }",
+                           0, 0, FAR_ROWS, LONG);
+    memset(x + n, ' ', 128 - (size_t)n);
+    for (int r = 0; r < FAR_ROWS; r++)
+        for (int i = 0; i < 2; i++) /* at both ends, so that the norm is 2 (20 r)^2 */
+            x[128 + (size_t)r * LONG + (size_t)i * (LONG - 1)] = (uint8_t)(20 * r);
+    write_file("x.npy", x, sizeof x);
+    write_npy("y.npy", "<i8", "(11,)", eleven, sizeof eleven);
+    OK(dlf_dataset_load(&d, dir, &(dlf_dataset_request){NULL, 2, 2}));
+    /* Of two training rows a and b: x = +-(a-b)/2 at the ends, divided by its own rms. */
+    const double factor = sqrt(LONG / 2.0) / fabs(10.0 * (d.label[0] - d.label[1]));
+    for (int r = 0; r < 4; r++) {
+        const double x0 = (20.0 * d.label[r] - 10.0 * (d.label[0] + d.label[1])) * factor;
+        const float *row = d.x + (size_t)r * LONG;
+        assert_true(fabs((double)row[0] - x0) < 1e-6 * fabs(x0));
+        assert_true(row[LONG - 1] == row[0] && row[1] == 0.0f && row[LONG / 2] == 0.0f);
+    }
+    dlf_dataset_free(&d);
+}
+
 static void extreme_values(void **state)
 {
     dlf_dataset d;
@@ -338,10 +366,10 @@ static void hostile_npy_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_DIR(npy_types),         IN_DIR(npy_shapes_and_headers),
-        IN_DIR(npy_targets),       IN_DIR(parts_are_permuted_differently),
-        IN_DIR(extreme_values),    IN_DIR(hostile_npy_headers),
-        IN_DIR(hostile_npy_files),
+        IN_DIR(npy_types),           IN_DIR(npy_shapes_and_headers),
+        IN_DIR(npy_targets),         IN_DIR(parts_are_permuted_differently),
+        IN_DIR(rows_far_apart),      IN_DIR(extreme_values),
+        IN_DIR(hostile_npy_headers), IN_DIR(hostile_npy_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

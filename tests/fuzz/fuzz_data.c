@@ -120,39 +120,54 @@ static bool look(dlf_array *a, const char *format, const char *path, int axes)
     return fits;
 }
 
-static void fuzz_idx(const char *dir, bool labels, const unsigned char *data, size_t size)
+/* Which file the bytes are. */
+typedef struct file_role {
+    bool y;      /* labels or targets, not x           */
+    bool test;   /* of the test rows, not the training */
+    bool target; /* npy: its partners hold targets     */
+} file_role;
+
+static void fuzz_idx(const char *dir, file_role role, const unsigned char *data, size_t size)
 {
+    static const char *const names[2][2] = {{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
+                                            {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
     char path[PATH_SIZE];
     dlf_array a;
-    uint32_t dims[3] = {1, 1, 1};
-    const char *name = labels ? "train-labels-idx1-ubyte" : "train-images-idx3-ubyte";
+    uint32_t own[3] = {1, 1, 1}, other[3] = {2, 1, 1};
+    const char *name = names[role.test][role.y];
     path_in(path, dir, name);
     write_file(dir, name, "", 0, data, size);
-    if (look(&a, "idx", path, labels ? 1 : 3)) {
-        dims[0] = (uint32_t)a.rows;
-        for (int i = 0; i < a.axes; i++) dims[1 + i] = (uint32_t)a.size[i];
+    if (look(&a, "idx", path, role.y ? 1 : 3)) {
+        own[0] = (uint32_t)a.rows;
+        for (int i = 0; i < a.axes && !role.test; i++) other[1 + i] = (uint32_t)a.size[i];
     }
-    idx_partner(dir, labels ? "train-images-idx3-ubyte" : "train-labels-idx1-ubyte", labels ? 3 : 1,
-                dims);
-    dims[0] = 1;
-    idx_partner(dir, "t10k-images-idx3-ubyte", 3, dims);
-    idx_partner(dir, "t10k-labels-idx1-ubyte", 1, dims);
+    idx_partner(dir, names[role.test][!role.y], role.y ? 3 : 1, own);
+    idx_partner(dir, names[!role.test][0], 3, other);
+    idx_partner(dir, names[!role.test][1], 1, other);
     load(dir);
 }
 
-static void fuzz_npy(const char *dir, bool labels, const unsigned char *data, size_t size)
+static void fuzz_npy(const char *dir, file_role role, const unsigned char *data, size_t size)
 {
+    static const char *const names[2][2] = {{"x.npy", "y.npy"}, {"x_test.npy", "y_test.npy"}};
     char path[PATH_SIZE], shape[32];
     dlf_array a;
-    const char *name = labels ? "y.npy" : "x.npy";
+    const char *name = names[role.test][role.y];
+    const char *y_type = role.target ? "<f8" : "<i8";
     path_in(path, dir, name);
+    for (int i = 0; i < 4; i++) { /* none left over from the input before */
+        char old[PATH_SIZE];
+        path_in(old, dir, names[i / 2][i % 2]);
+        unlink(old);
+    }
     write_file(dir, name, "", 0, data, size);
     const int rows = look(&a, "npy", path, 0) ? a.rows : 1;
     snprintf(shape, sizeof shape, "(%d,)", rows);
-    if (labels)
-        npy_partner(dir, "x.npy", "<f4", shape, 4 * (size_t)rows);
-    else
-        npy_partner(dir, "y.npy", "<i8", shape, 8 * (size_t)rows);
+    npy_partner(dir, names[role.test][!role.y], role.y ? "<f8" : y_type, shape, 8 * (size_t)rows);
+    if (role.test) { /* the training files are right */
+        npy_partner(dir, names[0][0], "<f8", "(3, 1)", 24);
+        npy_partner(dir, names[0][1], y_type, "(3,)", 24);
+    }
     load(dir);
 }
 
@@ -168,11 +183,13 @@ static void fuzz_cifar(const char *dir, const unsigned char *data, size_t size)
 
 int dlf_fuzz_data(const char *format, const char *scratch, const unsigned char *data, size_t size)
 {
-    const bool named = size > 0, second = named && data[0] & 1;
+    const bool named = size > 0;
+    const unsigned char bits = named ? data[0] : 0;
+    const file_role role = {bits & 1, bits >> 1 & 1, bits >> 2 & 1};
     if (strcmp(format, "idx") == 0) {
-        fuzz_idx(scratch, second, data + named, size - named);
+        fuzz_idx(scratch, role, data + named, size - named);
     } else if (strcmp(format, "npy") == 0) {
-        fuzz_npy(scratch, second, data + named, size - named);
+        fuzz_npy(scratch, role, data + named, size - named);
     } else if (strcmp(format, "cifar") == 0) {
         fuzz_cifar(scratch, data, size);
     } else if (strcmp(format, "digits") == 0) {

@@ -6,7 +6,8 @@
 
 /* Give the bytes to the loader of "idx", "npy", "cifar" or "digits" as a file below `scratch`, an
  * existing directory. Aborts when the loader breaks a promise of dlf/data.h. For idx and npy the
- * first byte says which file it is: even x, odd y. 0 if there is no such format. */
+ * first byte says which file it is: 1 y, not x; 2 of the test rows; 4 npy: targets. 0 if there is
+ * no such format. */
 int dlf_fuzz_data(const char *format, const char *scratch, const unsigned char *data, size_t size);
 
 #endif
