@@ -54,6 +54,36 @@ static void relu_vs_sigmoid(void **state)
     dlf_result_free(r);
 }
 
+static void activations(void **state)
+{
+    static const dlf_setting set[] = {
+        {"width", "256"}, {"depth", "16"}, {"steps", "120"}, {"digits_depth", "6"}};
+    static const expectation found[] = {
+        {"chi_sigmoid", DLF_SUPPORTED},        {"chi_tanh", DLF_SUPPORTED},
+        {"chi_selu", DLF_SUPPORTED},           {"chi_softplus", DLF_SUPPORTED},
+        {"poincare", DLF_SUPPORTED},           {"gain_is_stable", DLF_REFUTED},
+        {"tanh_is_sigmoid", DLF_SUPPORTED},    {"gradient_sigmoid_bce", DLF_SUPPORTED},
+        {"gradient_tanh_mse", DLF_SUPPORTED},  {"gain_trains", DLF_SUPPORTED},
+        {"sigmoid_gain_fails", DLF_SUPPORTED}, {NULL, DLF_SUPPORTED}};
+    dlf_result *r = run("activations", 3, set, sizeof set / sizeof set[0]);
+    expect(r, found);
+    /* 2(p-1)p(1-p) at z = -8, against p-1: the saturated pair has lost 3.5 decades */
+    const dlf_table *t = dlf_result_find_table(r, "output_gradient");
+    const int z = dlf_table_find_column(t, "z"), g = dlf_table_find_column(t, "gradient");
+    int seen = 0;
+    for (int i = 0; i < dlf_table_rows(t); i++) {
+        const char *pair = dlf_table_cell(t, i, 0).text;
+        if (dlf_table_cell(t, i, z).number != -8.0) continue;
+        const double p = 1.0 / (1.0 + exp(8.0)), got = dlf_table_cell(t, i, g).number;
+        if (!strcmp(pair, "sigmoid_bce")) assert_true(fabs(got - (1.0 - p)) < 1e-15);
+        if (!strcmp(pair, "sigmoid_mse"))
+            assert_true(fabs(got - 2.0 * (1.0 - p) * p * (1.0 - p)) < 1e-15);
+        seen++;
+    }
+    assert_int_equal(seen, 4);
+    dlf_result_free(r);
+}
+
 /* Two members; errors at steps 2, 4, 8. */
 static void steps_are_interpolated(void **state)
 {
@@ -79,6 +109,7 @@ int main(int argc, char **argv)
     kt_open(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_are_interpolated),
+        cmocka_unit_test(activations),
         cmocka_unit_test(relu_vs_sigmoid),
     };
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

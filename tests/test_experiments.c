@@ -121,6 +121,8 @@ static const struct {
     const char *slug, *table, *column;
     double tolerance;
 } compared[] = {
+    {"activations", "growth", "chi_measured", 1e-3},
+    {"activations", "output_gradient", "gradient", 1e-12},
     {"vanishing", "growth", "chi_measured", 1e-3},
     {"exploding", "growth", "chi_measured", 1e-3},
     {"depth-vs-width", "tents", "pieces", 0.0},
