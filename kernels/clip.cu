@@ -71,7 +71,7 @@ extern "C" dlf_status dlf_clip_by_norm_cuda(dlf_tensor *g_scale, dlf_tensor *nor
 
 /* ---- the guard of a step -------------------------------------------------------------------- */
 
-static __global__ void __launch_bounds__(DLF_BLOCK)
+static __global__ void __launch_bounds__(DLF_BLOCK, 4)
     guard(dlf_view<float> lr_out, dlf_view<int32_t> first_bad, dlf_view<const float> lr,
           dlf_view<const double> moments, const int32_t *clock, int64_t P)
 {

@@ -36,7 +36,7 @@ static __device__ __forceinline__ void sum_at(const sum_args &a, float *y, const
     store_sum<V>(y, v, a.beta);
 }
 
-template <int V> static __global__ void __launch_bounds__(DLF_BLOCK) scaled_sum(sum_args a)
+template <int V> static __global__ void __launch_bounds__(DLF_BLOCK, 4) scaled_sum(sum_args a)
 {
     const int64_t self = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x;
     const int64_t stride = (int64_t)gridDim.x * DLF_BLOCK, whole = a.n / V;
@@ -45,7 +45,6 @@ template <int V> static __global__ void __launch_bounds__(DLF_BLOCK) scaled_sum(
         float *y = a.y.member(p);
         const float *x = a.x.member(p);
         for (int64_t i = self; i < whole; i += stride) sum_at<V>(a, y + i * V, x + i * V, f);
-        if (V == 1) continue; /* all of it was whole */
         for (int64_t i = whole * V + self; i < a.n; i += stride) sum_at<1>(a, y + i, x + i, f);
     }
 }
@@ -99,7 +98,6 @@ template <int V> static __global__ void __launch_bounds__(DLF_BLOCK) product(pro
         const float *a = k.a.member(p), *b = k.b.member(p);
         for (int64_t i = self; i < whole; i += stride)
             product_at<V>(y + i * V, a + i * V, b + i * V, k.beta);
-        if (V == 1) continue;
         for (int64_t i = whole * V + self; i < k.n; i += stride)
             product_at<1>(y + i, a + i, b + i, k.beta);
     }
