@@ -16,7 +16,7 @@ static const dlf_setting tiny[] = {
     {"points", "64"},      {"tent_steps", "4"},     {"tent_width", "2"}, {"parameters", "310"},
     {"nets", "1"},         {"channels", "6"},       {"norm_depth", "6"}, {"norm_batch", "8"},
     {"samples", "21"},     {"escape_steps", "200"}, {"copies", "1"},     {"rows", "8"},
-    {"fit_steps", "20"}};
+    {"fit_steps", "20"},   {"digits_steps", "4"},   {"rate", "0.02"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
 {
@@ -128,6 +128,8 @@ static const struct {
     {"depth-vs-width", "tents", "pieces", 0.0},
     {"depth-vs-width", "square", "deep", 0.0},
     {"depth-vs-width", "random", "pieces", 0.02},
+    {"linear-vs-nonlinear", "modes", "u", 1e-3},
+    {"linear-vs-nonlinear", "rank", "rank", 0.0},
     {"losses", "escape", "time", 1e-3},
     {"relu-vs-sigmoid", "growth", "chi_measured", 1e-3},
     {"relu-vs-sigmoid", "condition", "ratio", 1e-3},
