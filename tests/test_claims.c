@@ -67,6 +67,16 @@ static void activations(void **state)
         {"sigmoid_gain_fails", DLF_SUPPORTED}, {NULL, DLF_SUPPORTED}};
     dlf_result *r = run("activations", 3, set, sizeof set / sizeof set[0]);
     expect(r, found);
+    /* at its gain every activation has the length 1, and selu's gain is 1 (Klambauer et al. 2017)
+     */
+    const dlf_table *growth = dlf_result_find_table(r, "growth");
+    const int q = dlf_table_find_column(growth, "q_star");
+    const int w = dlf_table_find_column(growth, "sigma_w2");
+    assert_int_equal(dlf_table_rows(growth), DLF_ACTIVATION_COUNT);
+    for (int i = 0; i < DLF_ACTIVATION_COUNT; i++)
+        assert_true(fabs(dlf_table_cell(growth, i, q).number - 1.0) < 1e-6);
+    assert_true(fabs(dlf_table_cell(growth, DLF_SELU, w).number - 1.0) < 1e-12);
+    assert_true(fabs(dlf_table_cell(growth, DLF_RELU, w).number - 2.0) < 1e-12);
     /* 2(p-1)p(1-p) at z = -8, against p-1: the saturated pair has lost 3.5 decades */
     const dlf_table *t = dlf_result_find_table(r, "output_gradient");
     const int z = dlf_table_find_column(t, "z"), g = dlf_table_find_column(t, "gradient");
