@@ -207,6 +207,12 @@ expect 0 run Q8 "${tiny[@]}" --device cpu -q --data sets -o data1
 grep -q '"data_dir": "sets"' data1/exploding/result.json || fail "--data is not recorded"
 with DLF_DATA=sets expect 0 run Q8 "${tiny[@]}" --device cpu -q -o data2
 grep -q '"data_dir": "sets"' data2/exploding/result.json || fail "DLF_DATA is not recorded"
+mkdir bad
+printf '\0\0\010\1\0\0\0\2\0\1' >bad/train-labels-idx1-ubyte
+printf '\0\0\010\3\0\0\0\2\0\0\0\034\0\0\0\034pixels' >bad/train-images-idx3-ubyte
+expect 3 run relu-vs-sigmoid --quick --seeds 1 --set width=16 --set depth=3 --set steps=10 --set samples=10 \
+  --set trials=3 --no-plot --device cpu --data bad -o nodata
+complains 'bad/train-images-idx3-ubyte: truncated: from offset 16 on 1568 bytes should follow, 6 do'
 grep -q data_dir a/exploding/result.json && fail "a data directory is recorded that nobody named"
 
 # ---- sweeps ------------------------------------------------------------------------------------------------
