@@ -101,7 +101,8 @@ static dlf_result *sample(bool complete, const char *questions)
 static void expect(const dlf_result *r, const char *lang, const char *template, const char *want)
 {
     char *got = NULL;
-    const dlf_status status = dlf_answer_fill(r, lang, "t.md", template, strlen(template), &got);
+    const dlf_status status =
+        dlf_answer_fill(r, NULL, lang, "t.md", template, strlen(template), &got);
     if (status != DLF_OK) fail_msg("%s: %s", template, dlf_error_message());
     assert_string_equal(got, want);
     free(got);
@@ -171,7 +172,8 @@ static void refuse(const char *template, const char *words)
     dlf_result *r = sample(true, "Q7");
     char *got = NULL, text[400];
     snprintf(text, sizeof text, "first line\n%s", template);
-    assert_int_equal(dlf_answer_fill(r, "en", "t.md", text, strlen(text), &got), DLF_ERR_INPUT);
+    assert_int_equal(dlf_answer_fill(r, NULL, "en", "t.md", text, strlen(text), &got),
+                     DLF_ERR_INPUT);
     assert_null(got);
     assert_non_null(strstr(dlf_error_message(), "t.md, line 2"));
     if (!strstr(dlf_error_message(), words))
@@ -205,6 +207,81 @@ static void test_unknown_placeholders_are_refused(void **state)
     refuse("{{check:rate|%.3g%n}}", "format");
     refuse("{{check:rate|%*.3g}}", "format");
     refuse("{{check:rate|%.999g}}", "format");
+    refuse("{{/check:rate}}", "experiment");
+    refuse("{{No_Slug/check:rate}}", "experiment");
+    refuse("{{sample/check:nope}}", "no such check");
+}
+
+static dlf_result *other(const char *git, bool customised)
+{
+    dlf_result *r;
+    OK(dlf_result_new(&r, "other", "Q7", TEXT("题", "Title")));
+    OK(dlf_result_set_manifest(
+        r, &(dlf_manifest){.git = git, .complete = true, .customised = customised}));
+    OK(dlf_result_fact(r, "speed", 7.5, "1"));
+    dlf_table *t;
+    OK(dlf_result_table(r, "t", TEXT("表", "T"), (dlf_column[]){{"x", "1"}, {NULL}}, &t));
+    OK(dlf_result_figure(r, &(dlf_figure){.id = "fig",
+                                          .title = TEXT("别图", "Other"),
+                                          .series = {{.table = "t", .x = "x", .y = "x"}}}));
+    return r;
+}
+
+/* A placeholder with an experiment's name takes that experiment's number; what has not been run is
+ * a gap, with a sentence below the title. */
+static void test_several_experiments(void **state)
+{
+    (void)state;
+    dlf_result *r = sample(true, "Q7"), *o = other("abc1234", false);
+    const dlf_result *const others[] = {o, NULL};
+    static const char template[] =
+        "# T\n{{other/fact:speed}} {{sample/fact:decades|%.0f}} {{fact:decades|%.0f}} "
+        "{{other/figure:fig}} {{sample/figure:fig}}\n";
+    char *got = NULL;
+    OK(dlf_answer_fill(r, others, "en", "t", template, strlen(template), &got));
+    assert_string_equal(got,
+                        "# T\n7.5 −12 −12 ![Other](../other/fig.en.svg) ![Figure](fig.en.svg)\n");
+    free(got);
+    OK(dlf_answer_fill(r, NULL, "en", "t", template, strlen(template), &got));
+    assert_string_equal(got, "# T\n\n> Numbers shown as — have not been run; to fill them in: "
+                             "`dlf run other`\n— −12 −12 — ![Figure](fig.en.svg)\n");
+    free(got);
+    /* The same text from the other's side. */
+    const dlf_result *const back[] = {r, NULL};
+    static const char mutual[] = "{{other/fact:speed}} {{sample/fact:decades|%.0f}}";
+    OK(dlf_answer_fill(o, back, "en", "t", mutual, strlen(mutual), &got));
+    assert_string_equal(got, "7.5 −12");
+    free(got);
+    /* What another version or other parameters lack is a gap; what the same version lacks is wrong.
+     */
+    static const char lacking[] = "{{other/fact:nope}}";
+    assert_int_equal(dlf_answer_fill(r, others, "en", "t", lacking, strlen(lacking), &got),
+                     DLF_ERR_INPUT);
+    for (int i = 0; i < 2; i++) {
+        dlf_result *old = other(i ? "0000000" : "abc1234", !i);
+        const dlf_result *const older[] = {old, NULL};
+        OK(dlf_answer_fill(r, older, "en", "t", lacking, strlen(lacking), &got));
+        assert_string_equal(got, "—");
+        free(got);
+        dlf_result_free(old);
+    }
+    dlf_result_free(o);
+    dlf_result_free(r);
+}
+
+static void test_experiments_of_a_text(void **state)
+{
+    (void)state;
+    static const char text[] = "{{a-1/check:x}} {{check:y[k=a/b]}} {{b/checks}} {{a-1/fact:z}} "
+                               "{{b/fact:u}} {{c/table:t.x[k=v]}}";
+    static const char *const want[] = {"a-1", "b", "c"};
+    char name[DLF_ANSWER_EXPERIMENT];
+    int n = 0;
+    for (const char *at = NULL; dlf_answer_experiment(text, &at, name); n++) {
+        assert_true(n < 3);
+        assert_string_equal(name, want[n]);
+    }
+    assert_int_equal(n, 3);
 }
 
 static void test_interrupted_results_have_gaps(void **state)
@@ -216,7 +293,7 @@ static void test_interrupted_results_have_gaps(void **state)
            "— — — — 50");
     char *got;
     const char *typo = "{{manifest:nope}}"; /* a mistake of the text, not of the run */
-    assert_int_equal(dlf_answer_fill(r, "en", "t", typo, strlen(typo), &got), DLF_ERR_INPUT);
+    assert_int_equal(dlf_answer_fill(r, NULL, "en", "t", typo, strlen(typo), &got), DLF_ERR_INPUT);
     dlf_result_free(r);
 }
 
@@ -225,13 +302,13 @@ static void test_languages_and_questions(void **state)
     (void)state;
     char *got;
     dlf_result *r = sample(true, "Q9999");
-    assert_int_equal(dlf_answer_render(r, "en", &got), DLF_ERR_NOT_FOUND);
+    assert_int_equal(dlf_answer_render(r, NULL, "en", &got), DLF_ERR_NOT_FOUND);
     assert_non_null(strstr(dlf_error_message(), "answers/q9999.en.md"));
-    assert_int_equal(dlf_answer_render(r, "fr", &got), DLF_ERR_ARG);
+    assert_int_equal(dlf_answer_render(r, NULL, "fr", &got), DLF_ERR_ARG);
     assert_int_equal(dlf_answer_write(r, "/dev/null/x", "en"), DLF_ERR_NOT_FOUND);
     dlf_result_free(r);
     r = sample(true, "");
-    OK(dlf_answer_render(r, "zh", &got));
+    OK(dlf_answer_render(r, NULL, "zh", &got));
     assert_string_equal(got, "");
     free(got);
     assert_int_equal(dlf_answer_write(r, "/dev/null/x", "en"), DLF_ERR_OUTPUT);
@@ -325,6 +402,8 @@ int main(void)
         cmocka_unit_test(test_table_of_checks),
         cmocka_unit_test(test_unknown_placeholders_are_refused),
         cmocka_unit_test(test_interrupted_results_have_gaps),
+        cmocka_unit_test(test_several_experiments),
+        cmocka_unit_test(test_experiments_of_a_text),
         cmocka_unit_test(test_languages_and_questions),
         cmocka_unit_test(test_lint),
         cmocka_unit_test(test_parity),

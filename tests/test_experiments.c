@@ -4,8 +4,10 @@
  * its seed, changes with the seed, and agrees with the cpu backend within float32 rounding. */
 #include "kernel_test.h"
 
+#include "data/embedded.h"
 #include "dlf/experiment.h"
 #include "dlf/graph.h"
+#include "experiments/run.h"
 #include "report/answer.h"
 
 /* Settings that exist in an experiment are applied; small enough for the CPU test bed. */
@@ -132,19 +134,39 @@ static void results_are_complete(void **state)
     }
 }
 
+/* Every experiment that an answer names exists and belongs to the question. */
+static void answers_name_experiments(void **state)
+{
+    for (const dlf_embedded_file *f = dlf_embedded_files; f->name; f++) {
+        int question;
+        char name[DLF_ANSWER_EXPERIMENT], id[16];
+        if (sscanf(f->name, "answers/q%d", &question) != 1) continue;
+        snprintf(id, sizeof id, "Q%d", question);
+        for (const char *at = NULL; dlf_answer_experiment((const char *)f->begin, &at, name);) {
+            const dlf_experiment *e = dlf_experiment_find(name);
+            if (!e || !dlf_experiment_answers(e, id)) fail_msg("%s names %s", f->name, name);
+        }
+    }
+}
+
 /* The answers name only numbers that a plain run has. Renders strictly: the tiny run is not
  * customised in its networks, only in their size. */
 static void answers_find_their_numbers(void **state)
 {
+    const dlf_result *all[sizeof first_run / sizeof first_run[0] + 1] = {NULL};
     for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
         dlf_result *r = run_once(e);
         dlf_manifest m = *dlf_result_manifest(r);
         m.customised = false;
         OK(dlf_result_set_manifest(r, &m));
+        all[e - dlf_experiments] = r;
+    }
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+        const dlf_result *r = run_once(e);
         static const char *const languages[] = {"zh", "en"};
         for (int i = 0; i < 2; i++) {
             char *text = NULL;
-            OK(dlf_answer_render(r, languages[i], &text));
+            OK(dlf_answer_render(r, all, languages[i], &text));
             assert_true(strlen(text) > 1000);
             free(text);
         }
@@ -259,6 +281,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(networks_have_the_gradients_of_finite_differences),
         cmocka_unit_test(same_seed_same_bits),
         cmocka_unit_test(results_are_complete),
+        cmocka_unit_test(answers_name_experiments),
         cmocka_unit_test(answers_find_their_numbers),
         cmocka_unit_test(agrees_with_cpu),
     };

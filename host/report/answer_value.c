@@ -43,6 +43,18 @@ static bool cut(char *text, char mark, char *out, size_t size)
     return snprintf(out, size, "%s", at + 1) < (int)size;
 }
 
+/* Take EXPERIMENT/ away from the front of `rest`; false if it is no name. */
+static bool cut_experiment(answer_placeholder *p, char *rest)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    const size_t kind = strcspn(rest, ":"), n = strcspn(rest, "/");
+    if (n >= kind) return true;
+    if (n == 0 || n >= sizeof p->experiment || strspn(rest, letters) != n) return false;
+    memcpy(p->experiment, rest, n);
+    memmove(rest, rest + n + 1, strlen(rest + n + 1) + 1);
+    return true;
+}
+
 const char *answer_parse(answer_placeholder *p, const char *begin, const char *end)
 {
     static const char *const kinds[] = {"check",  "fact",     "param", "table",
@@ -57,6 +69,7 @@ const char *answer_parse(answer_placeholder *p, const char *begin, const char *e
     if (!cut(rest, '|', p->format, sizeof p->format) || (p->format[0] && !is_format(p->format)))
         return "has a format that is not like %.3g";
     if (!cut(rest, '[', p->keys, sizeof p->keys)) return "is too long";
+    if (!cut_experiment(p, rest)) return "names an experiment that is none";
     const size_t keys = strlen(p->keys);
     if (strchr(p->text, '[') && (keys < 2 || p->keys[keys - 1] != ']')) return "lacks a ]";
     if (keys) p->keys[keys - 1] = 0;
@@ -305,7 +318,9 @@ static const char *figure_value(dlf_buffer *out, const dlf_result *r, const answ
         if (strcmp(f->id, p->name)) continue;
         dlf_buffer_puts(out, "![");
         put_text(out, pick(f->title, zh), false);
-        dlf_buffer_printf(out, "](%s.%s.svg)", f->id, zh ? "zh" : "en");
+        const char *up = p->experiment[0] ? "../" : "", *slash = p->experiment[0] ? "/" : "";
+        dlf_buffer_printf(out, "](%s%s%s%s.%s.svg)", up, p->experiment, slash, f->id,
+                          zh ? "zh" : "en");
         return NULL;
     }
     *missing = true;
