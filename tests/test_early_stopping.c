@@ -6,29 +6,6 @@
 #include "dlf/experiment.h"
 #include "experiments/early_stopping.h"
 
-enum { N = 12 };
-
-static void eigenvectors_rebuild_the_matrix(void **state)
-{
-    double a[N * N], copy[N * N], value[N], vector[N * N];
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j <= i; j++)
-            a[i * N + j] = a[j * N + i] =
-                dlf_rng_normal(5, 0, 0, (uint64_t)(i * N + j)) * (i == j ? 3.0 : 1.0);
-    memcpy(copy, a, sizeof a);
-    dlf_symmetric_eigen(copy, N, value, vector);
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < N; j++) {
-            double rebuilt = 0.0, dot = 0.0;
-            for (int k = 0; k < N; k++) {
-                rebuilt += value[k] * vector[k * N + i] * vector[k * N + j];
-                dot += vector[i * N + k] * vector[j * N + k];
-            }
-            assert_true(fabs(rebuilt - a[i * N + j]) < 1e-12);
-            assert_true(fabs(dot - (i == j)) < 1e-13);
-        }
-}
-
 /* A diagonal problem: every direction is a scalar regression, done by hand. */
 static const double spectrum[] = {0.05, 0.4, 1.0, 2.5};
 static const dlf_ridge_problem problem = {.n = 20, .p = 4, .sigma = 0.7, .s = spectrum};
@@ -122,7 +99,6 @@ int main(int argc, char **argv)
 {
     kt_open(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(eigenvectors_rebuild_the_matrix),
         cmocka_unit_test(risks_are_those_of_scalar_regressions),
         cmocka_unit_test(extrema_are_extrema),
         cmocka_unit_test(small_run_supports_its_claims),

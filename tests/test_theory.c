@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -160,15 +161,26 @@ static double step_given(double u, const void *user)
     return u > 0.0 ? 0.5 * erfc(-c * u / s / sqrt(2.0)) : 0.0;
 }
 
+/* relu(u)^2 E relu(v)^2 given u */
+static double relu_square_given(double u, const void *user)
+{
+    const double c = *(const double *)user, s = sqrt(1.0 - c * c), m = c * u;
+    const double above = 0.5 * erfc(-m / s / sqrt(2.0));
+    const double density = exp(-0.5 * m * m / s / s) / sqrt(2.0 * M_PI);
+    return u > 0.0 ? u * u * ((m * m + s * s) * above + m * s * density) : 0.0;
+}
+
 static void arc_cosine_kernels(void **state)
 {
     CLOSE(dlf_arccos_kernel0(0.5), 2.0 / 3.0, 1e-15);
     CLOSE(dlf_arccos_kernel1(0.0), 1.0 / M_PI, 1e-15);
     assert_true(dlf_arccos_kernel0(1.0) == 1.0 && dlf_arccos_kernel1(1.0) == 1.0);
+    CLOSE(dlf_arccos_kernel2(1.0), 3.0, 1e-15);
     assert_true(dlf_arccos_kernel0(-1.0) == 0.0 && fabs(dlf_arccos_kernel1(-1.0)) < 1e-15);
     for (double c = -0.9; c < 0.95; c += 0.3) {
         CLOSE(dlf_arccos_kernel0(c), 2.0 * dlf_gaussian_mean(step_given, &c), 1e-11);
         CLOSE(dlf_arccos_kernel1(c), 2.0 * dlf_gaussian_mean(relu_given, &c), 1e-11);
+        CLOSE(dlf_arccos_kernel2(c), 2.0 * dlf_gaussian_mean(relu_square_given, &c), 1e-11);
     }
 }
 
@@ -182,13 +194,35 @@ static void eigenvalues_of_known_matrices(void **state)
         const int d = abs(i / N - i % N);
         a[i] = d == 0 ? 2.0 : d == 1 ? -1.0 : 0.0;
     }
-    dlf_symmetric_eigenvalues(a, N, value);
+    dlf_symmetric_eigen(a, N, value, NULL);
     for (int k = 0; k < N; k++)
         assert_true(fabs(value[k] - 2.0 + 2.0 * cos((N - k) * acos(-1.0) / (N + 1))) < 1e-12);
     for (int i = 0; i < N * N; i++) a[i] = 1.0 + (i / N == i % N ? 0.5 : 0.0);
-    dlf_symmetric_eigenvalues(a, N, value);
+    dlf_symmetric_eigen(a, N, value, NULL);
     assert_true(fabs(value[0] - N - 0.5) < 1e-12);
     for (int k = 1; k < N; k++) assert_true(fabs(value[k] - 0.5) < 1e-12);
+}
+
+static void eigenvectors_rebuild_the_matrix(void **state)
+{
+    enum { N = 12 };
+    double a[N * N], copy[N * N], value[N], vector[N * N];
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) a[i * N + j] = sin(3.0 * i * j + i + j) * (i == j ? 3.0 : 1.0);
+    memcpy(copy, a, sizeof a);
+    dlf_symmetric_eigen(copy, N, value, vector);
+    for (int i = 0; i < N; i++) {
+        assert_true(i == 0 || value[i - 1] >= value[i]);
+        for (int j = 0; j < N; j++) {
+            double rebuilt = 0.0, dot = 0.0;
+            for (int k = 0; k < N; k++) {
+                rebuilt += value[k] * vector[k * N + i] * vector[k * N + j];
+                dot += vector[i * N + k] * vector[j * N + k];
+            }
+            assert_true(fabs(rebuilt - a[i * N + j]) < 1e-12);
+            assert_true(fabs(dot - (i == j)) < 1e-13);
+        }
+    }
 }
 
 int main(void)
@@ -204,6 +238,7 @@ int main(void)
         cmocka_unit_test(student_quantiles),
         cmocka_unit_test(arc_cosine_kernels),
         cmocka_unit_test(eigenvalues_of_known_matrices),
+        cmocka_unit_test(eigenvectors_rebuild_the_matrix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,16 +96,12 @@ static double log_error(const job *j, int scheme, int k, int p)
 /* Least-squares slope of log error against log h for steps first..last of one member. */
 static double fit_slope(const job *j, int scheme, int first, int last, int p)
 {
-    const double n = last - first + 1;
-    double sx = 0.0, sy = 0.0, sxx = 0.0, sxy = 0.0;
+    double x[STEPS], y[STEPS];
     for (int k = first; k <= last; k++) {
-        const double x = log10(step_size(k)), y = log_error(j, scheme, k, p);
-        sx += x;
-        sy += y;
-        sxx += x * x;
-        sxy += x * y;
+        x[k - first] = log10(step_size(k));
+        y[k - first] = log_error(j, scheme, k, p);
     }
-    return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+    return dlf_slope(x, y, last - first + 1);
 }
 
 static double best_step(const job *j, int scheme, int p)

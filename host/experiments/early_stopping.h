@@ -40,8 +40,4 @@ double dlf_flow_bias_ratio(double x);
 double dlf_flow_tuned_ratio(double x);
 /* Greatest value of f on (0, 100) and where. */
 double dlf_greatest(double (*f)(double), double *x);
-
-/* Eigenvalues and orthonormal eigenvectors of a symmetric (n,n) matrix by Jacobi's rotations; a is
- * overwritten. vector (n,n): row k belongs to value[k]. */
-void dlf_symmetric_eigen(double *a, int n, double *value, double *vector);
 #endif

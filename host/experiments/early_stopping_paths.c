@@ -7,6 +7,7 @@
 
 #include "dlf/ops.h"
 #include "dlf/rng.h"
+#include "dlf/theory.h"
 #include "early_stopping_study.h"
 
 const double study_sigma[STUDY_ARMS] = {1.0, 0.0};

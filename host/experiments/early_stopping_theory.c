@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * early_stopping_theory.c -- closed forms of Q10. */
 #include <math.h>
-#include <string.h>
 
 #include "early_stopping.h"
 
@@ -120,48 +119,4 @@ double dlf_greatest(double (*f)(double), double *x)
 {
     const negated user = {f};
     return -least(minus, &user, 1e-6, 100.0, x);
-}
-
-/* ---- eigenvalues ---- */
-
-/* Rotate rows and columns i, j so that a_ij = 0 (Golub & Van Loan 2013, 8.5). */
-static void rotate(double *a, int n, int i, int j, double *vector)
-{
-    const double off = a[i * n + j];
-    if (off == 0.0) return;
-    const double tau = (a[j * n + j] - a[i * n + i]) / (2.0 * off);
-    const double t = (tau < 0.0 ? -1.0 : 1.0) / (fabs(tau) + sqrt(1.0 + tau * tau));
-    const double c = 1.0 / sqrt(1.0 + t * t), s = t * c;
-    for (int k = 0; k < n; k++) {
-        const double x = a[k * n + i], y = a[k * n + j];
-        a[k * n + i] = c * x - s * y;
-        a[k * n + j] = s * x + c * y;
-    }
-    for (int k = 0; k < n; k++) {
-        const double x = a[i * n + k], y = a[j * n + k];
-        a[i * n + k] = c * x - s * y;
-        a[j * n + k] = s * x + c * y;
-    }
-    for (int k = 0; k < n; k++) {
-        const double x = vector[i * n + k], y = vector[j * n + k];
-        vector[i * n + k] = c * x - s * y;
-        vector[j * n + k] = s * x + c * y;
-    }
-}
-
-void dlf_symmetric_eigen(double *a, int n, double *value, double *vector)
-{
-    memset(vector, 0, (size_t)n * (size_t)n * sizeof *vector);
-    for (int i = 0; i < n; i++) vector[i * n + i] = 1.0;
-    for (int sweep = 0; sweep < 30; sweep++) { /* quadratic convergence: 8 or so are needed */
-        double off = 0.0, diagonal = 0.0;
-        for (int i = 0; i < n; i++) {
-            diagonal += a[i * n + i] * a[i * n + i];
-            for (int j = 0; j < i; j++) off += a[i * n + j] * a[i * n + j];
-        }
-        if (off <= 1e-32 * diagonal) break;
-        for (int i = 0; i < n; i++)
-            for (int j = i + 1; j < n; j++) rotate(a, n, i, j, vector);
-    }
-    for (int i = 0; i < n; i++) value[i] = a[i * n + i];
 }

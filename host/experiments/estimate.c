@@ -73,3 +73,17 @@ dlf_estimate dlf_estimate_of(const double *values, int n, int step)
     e.hi = ldexp(mean + half, exponent);
     return e;
 }
+
+double dlf_slope(const double *x, const double *y, int n)
+{
+    double mx = 0.0, my = 0.0, xx = 0.0, xy = 0.0;
+    for (int i = 0; i < n; i++) {
+        mx += x[i] / n;
+        my += y[i] / n;
+    }
+    for (int i = 0; i < n; i++) {
+        xx += (x[i] - mx) * (x[i] - mx);
+        xy += (x[i] - mx) * (y[i] - my);
+    }
+    return xy / xx;
+}

@@ -317,7 +317,7 @@ static int rank_of(const double *y, int n, double *gram, double *value)
             for (int k = 0; k < n; k++) sum += y[i * n + k] * y[j * n + k];
             gram[i * n + j] = sum;
         }
-    dlf_symmetric_eigenvalues(gram, n, value);
+    dlf_symmetric_eigen(gram, n, value, NULL);
     int rank = 0;
     while (rank < n && value[rank] > RANK_THRESHOLD * RANK_THRESHOLD * value[0]) rank++;
     return rank;

@@ -100,7 +100,7 @@ static dlf_status spectra_of(dlf_run *run, dlf_table *table, const layer_moments
             for (size_t i = 0; i < NN; i++)
                 a[i] = second[(size_t)s * NN + i] / (double)n -
                        centred * mean[i / UNITS] * mean[i % UNITS] / ((double)n * (double)n);
-            dlf_symmetric_eigenvalues(a, UNITS, value);
+            dlf_symmetric_eigen(a, UNITS, value, NULL);
             ratio[centred * S + s] = condition(value);
             char arm[48];
             snprintf(arm, sizeof arm, "%s%s", name, centred ? "_centred" : "");

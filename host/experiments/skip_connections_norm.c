@@ -18,21 +18,6 @@
 enum { RESIDUAL, PLAIN, ARMS, LOOKS = 20 };
 #define BASE (M_PI / (M_PI - 1.0))
 
-/* Least-squares slope of y against x. */
-static double slope_of(const double *x, const double *y, int n)
-{
-    double mx = 0.0, my = 0.0, xx = 0.0, xy = 0.0;
-    for (int i = 0; i < n; i++) {
-        mx += x[i] / n;
-        my += y[i] / n;
-    }
-    for (int i = 0; i < n; i++) {
-        xx += (x[i] - mx) * (x[i] - mx);
-        xy += (x[i] - mx) * (y[i] - my);
-    }
-    return xy / xx;
-}
-
 static dlf_status tables(dlf_run *run, const dlf_skip_view *v, int every)
 {
     dlf_table *table;
@@ -97,7 +82,7 @@ static dlf_status slope_checks(dlf_run *run, const dlf_skip_view *v, int every)
             for (int k = 0; k < n; k++) y[k] = log(v->energy[dlf_skip_at(v, s, a, k)]);
             /* the plain arm's first layer divides by the input's variance, which is 1 */
             const int skip = a == PLAIN;
-            slope[a * v->nets + s] = slope_of(x[a] + skip, y + skip, n - skip);
+            slope[a * v->nets + s] = dlf_slope(x[a] + skip, y + skip, n - skip);
         }
     const dlf_estimate power = dlf_estimate_of(slope, v->nets, 1);
     const dlf_estimate base = dlf_estimate_of(slope + v->nets, v->nets, 1);
@@ -114,7 +99,7 @@ static dlf_status slope_checks(dlf_run *run, const dlf_skip_view *v, int every)
             .lo = power.lo,
             .hi = power.hi,
             .n = v->nets,
-            .expected = slope_of(x[RESIDUAL], theory, n),
+            .expected = dlf_slope(x[RESIDUAL], theory, n),
             .tolerance = 0.05,
             .relative = true,
             .relation = DLF_EQUAL,

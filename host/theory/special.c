@@ -63,6 +63,11 @@ double dlf_arccos_kernel1(double c)
     return (sqrt((1.0 - c) * (1.0 + c)) + (M_PI - acos(c)) * c) / M_PI;
 }
 
+double dlf_arccos_kernel2(double c)
+{
+    return (3.0 * c * sqrt((1.0 - c) * (1.0 + c)) + (M_PI - acos(c)) * (1.0 + 2.0 * c * c)) / M_PI;
+}
+
 /* Distribution function of |t| by the finite trigonometric sums for integer degrees of freedom
  * (Abramowitz & Stegun 26.7.3, 26.7.4), inverted by bisection. */
 static double student_two_sided(double t, int dof)

@@ -110,6 +110,9 @@ typedef struct dlf_estimate {
 } dlf_estimate;
 dlf_estimate dlf_estimate_of(const double *values, int n, int step);
 
+/* Least-squares slope of y against x. */
+double dlf_slope(const double *x, const double *y, int n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -31,11 +31,11 @@ double dlf_gaussian_mean(double (*g)(double z, const void *user), const void *us
 
 typedef struct dlf_meanfield {
     double sigma_w2, sigma_b2;
-    double q_star;  /* Infinity if lengths grow without bound, 0 if they vanish   */
-    double chi_1;   /* for q* = 0 or Infinity: the limit                          */
-    double c_star;  /* 1 in the ordered phase                                     */
-    double chi_c;   /* == chi_1 when c* == 1                                      */
-    double xi_c;    /* layers; Infinity at criticality                            */
+    double q_star; /* Infinity if lengths grow without bound, 0 if they vanish   */
+    double chi_1;  /* for q* = 0 or Infinity: the limit                          */
+    double c_star; /* 1 in the ordered phase                                     */
+    double chi_c;  /* == chi_1 when c* == 1                                      */
+    double xi_c;   /* layers; Infinity at criticality                            */
 } dlf_meanfield;
 
 /* Solve the fixed points, lengths started from q = 1. `with_correlation` false leaves c_star, chi_c
@@ -66,13 +66,17 @@ dlf_log_law dlf_log_law_relu(int width);
 
 /* Arc-cosine kernels (Cho & Saul 2009) of two inputs of correlation c, -1 <= c <= 1:
  *   kappa_0 = 2 E[1(u>0) 1(v>0)] = 1 - acos(c)/pi              share of active units in common
- *   kappa_1 = 2 E[relu(u) relu(v)] = (sqrt(1-c^2) + (pi - acos c) c) / pi       correlation after */
+ *   kappa_1 = 2 E[relu(u) relu(v)] = (sqrt(1-c^2) + (pi - acos c) c) / pi       correlation after
+ *   kappa_2 = 2 E[relu(u)^2 relu(v)^2] = (3 c sqrt(1-c^2) + (pi - acos c) (1 + 2 c^2)) / pi
+ * Var[2 relu(u) relu(v)] = 2 kappa_2 - kappa_1^2: how far one unit is from the kernel. */
 double dlf_arccos_kernel0(double c);
 double dlf_arccos_kernel1(double c);
+double dlf_arccos_kernel2(double c);
 
 /* Eigenvalues of the symmetric a (n,n), descending, by Jacobi's rotations; a is destroyed.
- * Absolute error < 1e-13 |a|_F.  cost about 50 n^3 flops */
-void dlf_symmetric_eigenvalues(double *a, int n, double *value);
+ * Absolute error < 1e-13 |a|_F.  cost about 50 n^3 flops
+ * vector  (n,n): row k is the unit eigenvector of value[k]; NULL: not wanted (cost + 50 %) */
+void dlf_symmetric_eigen(double *a, int n, double *value, double *vector);
 
 /* Two-sided 97.5 % quantile of Student's t with `dof` degrees of freedom, dof >= 1. */
 double dlf_student_t975(int dof);
