@@ -128,6 +128,25 @@ DLF_MUST_CHECK dlf_status dlf_norm_forward(const dlf_norm_fwd *io, const dlf_nor
  *   cost      2 (3 with residual) elements per position                                            */
 DLF_MUST_CHECK dlf_status dlf_norm_infer(const dlf_norm_fwd *io, const dlf_norm *norm);
 
+/* Batch norm in evaluation mode is one fixed affine map per channel, and goes into the layer below:
+ *
+ *   k_c = gamma_c / sqrt(running_var_c + eps)        w'[p,c,..] = k_c w[p,c,..]
+ *                                                    b'[p,c]    = k_c (b_c - running_mean_c) + beta_c
+ *
+ * so that dense(x, w', b') or convolution(x, w', b') is dlf_norm_infer of the layer with w and b, up
+ * to rounding, without reading and writing its output once more.
+ *   folded_w  like w; may alias it;  folded_b (P,C); may alias b
+ *   w         (P,C,..): output channels on axis 1: (P,units,inputs), (P,C,C_in,kh,kw), ..
+ *   b         (P,C), NULL: 0
+ *   io        of dlf_norm_infer: running_mean, running_var, gamma, beta are read, the rest is not;
+ *             an activation is not folded, and a residual cannot be
+ *   cost      all pass through the host in double: once per network, not per batch
+ *   errors    DLF_ERR_ARG    not batch_norm; no running statistics; eps < 0 or NaN
+ *             DLF_ERR_SHAPE  axes do not fit; tensors that are not floating; a (P,..) of another P */
+DLF_MUST_CHECK dlf_status dlf_norm_fold(dlf_tensor *folded_w, dlf_tensor *folded_b,
+                                        const dlf_tensor *w, const dlf_tensor *b,
+                                        const dlf_norm_fwd *io, const dlf_norm *norm);
+
 /* Backward of dlf_norm_forward. z is computed again from x, gamma, beta and residual by the very
  * expression of forward, so that y is not read and relu's mask is forward's to the bit.
  *   cost      read x, dy (residual), write dx (dresidual): 3 elements per position; batch_norm 5   */
