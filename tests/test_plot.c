@@ -154,6 +154,37 @@ static void add_heatmap(dlf_result *r)
                                                       .label = TEXT("临界线", "critical line")}}}));
 }
 
+/* Ticks with names, a gap at 2, and a row without a name. */
+static void add_named(dlf_result *r)
+{
+    dlf_table *t;
+    OK(dlf_result_table(r, "named", TEXT("庚", "named"),
+                        (dlf_column[]){{"x", "1"},
+                                       {"x_zh", NULL},
+                                       {"x_en", NULL},
+                                       {"y", "1"},
+                                       {"y_zh", NULL},
+                                       {"y_en", NULL},
+                                       {"z", "1"},
+                                       {NULL}},
+                        &t));
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 3; j++)
+            OK(dlf_table_row(t, DLF_NUM(i < 2 ? i : i + 1),
+                             DLF_TXT(i == 0 ? "全部权重缩放" : "数据缩放"),
+                             DLF_TXT(i == 0 ? "all weights scaled" : "data scaled"), DLF_NUM(j),
+                             DLF_TXT(j == 1 ? "" : "批归一化"), DLF_TXT(j == 1 ? "" : "batch norm"),
+                             DLF_NUM(i * j)));
+    OK(dlf_result_figure(
+        r, &(dlf_figure){.id = "named",
+                         .kind = DLF_HEATMAP,
+                         .title = TEXT("不变性", "Invariance"),
+                         .x = {TEXT("变换", "transformation"), false},
+                         .y = {TEXT("方法", "method"), false},
+                         .z = {TEXT("变化", "change"), false},
+                         .series = {{.table = "named", .x = "x", .y = "y", .z = "z"}}}));
+}
+
 static void add_bars(dlf_result *r)
 {
     dlf_table *b;
@@ -179,6 +210,7 @@ static dlf_result *sample(void)
     dlf_result *r = empty_result();
     add_lines(r);
     add_heatmap(r);
+    add_named(r);
     add_bars(r);
     return r;
 }
@@ -252,6 +284,16 @@ static void test_svg_says_what_it_should(void **state)
     contains(heat, (const char *[]){"<image ", "pixelated", "NaN (1)", "critical line", ">factor<",
                                     NULL});
     contains(bars, (const char *[]){">层归一化<", ">NaN<", ">1.5<", "本项目", NULL});
+    char *named = slurp("svg", "named.en.svg", NULL), *gp = slurp("svg", "named.en.gp", NULL);
+    contains(named, (const char *[]){">batch norm<", ">transformation<", ">method<", NULL});
+    contains(gp, (const char *[]){"set xrange [-0.5:4.5]", "set yrange [-0.5:2.5]", "unset xtics",
+                                  "unset ytics", NULL});
+    assert_int_equal(count(gp, "'batch norm'"), 2);  /* the row without a name has none */
+    assert_int_equal(count(gp, "'data scaled'"), 3); /* one line each */
+    contains(gp,
+             (const char *[]){"\n1 0 0.5 1.5", NULL}); /* the cell beside the gap keeps its width */
+    free(named);
+    free(gp);
     char *script = slurp("svg", "lines.zh.gp", NULL);
     /* Marks of the measured curve: in the key, 5 values on rails, 4 of them again as residuals. */
     assert_int_equal(count(script, "point pt 7 ps 0.8 "), 1 + 5 + 4);
@@ -316,13 +358,14 @@ static void test_no_text_is_clipped(void **state)
     (void)state;
     if (!has_gnuplot) skip();
     static const char *const names[] = {"lines.zh.svg", "lines.en.svg", "heat.zh.svg",
-                                        "heat.en.svg",  "bars.zh.svg",  "bars.en.svg"};
+                                        "heat.en.svg",  "bars.zh.svg",  "bars.en.svg",
+                                        "named.zh.svg", "named.en.svg"};
     const int widths[] = {360, 480, 720, 1200};
     dlf_result *r = sample();
     for (int k = 0; k < 4; k++) {
         OK(dlf_plot(r, in_root("clip"),
                     (dlf_plot_options){.formats = DLF_PLOT_SVG, .width = widths[k]}));
-        for (int i = 0; i < 6; i++) {
+        for (int i = 0; i < 8; i++) {
             char *svg = slurp("clip", names[i], NULL);
             check_texts_inside(svg, names[i]);
             free(svg);
@@ -578,6 +621,10 @@ static void test_terminal(void **state)
     free(text);
     text = terminal(r, "heat", "en", 60, true);
     contains(text, (const char *[]){"Phases", "?", "@", "factor", NULL});
+    free(text);
+    text = terminal(r, "named", "zh", 60, false);
+    contains(text, (const char *[]){"x   0 全部权重缩放  1 数据缩放", "y   0 批归一化  2 批归一化",
+                                    NULL});
     free(text);
     text = terminal(r, "bars", "zh", 60, false);
     contains(text, (const char *[]){"层归一化", "█ 1.5 (1.4…1.7)", "│ NaN\n", NULL});

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * plot_heatmap.c -- z over an (x,y) grid as colours, with curves over it and a colour bar. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ typedef struct grid_axis {
     double *at;
     int n;
     bool uniform;
+    const dlf_text *name; /* of at[i]; NULL: numbers */
 } grid_axis;
 
 static int compare_doubles(const void *a, const void *b)
@@ -45,6 +47,7 @@ static bool collect_axis(grid_axis *g, const plot_curve *c, const plot_scale *sc
 static double edge(const grid_axis *g, int i, int side)
 {
     const int other = i + side;
+    if (g->name) return g->at[i] + side * 0.5;
     if (g->n == 1) return g->at[0] + side * 0.5;
     if (other >= 0 && other < g->n) return (g->at[i] + g->at[other]) / 2;
     return g->at[i] + (g->at[i] - g->at[i - side]) / 2;
@@ -61,6 +64,71 @@ static int index_of(const grid_axis *g, double v)
             hi = middle;
     }
     return lo;
+}
+
+/* ---- names
+ * ----------------------------------------------------------------------------------------------
+ */
+
+/* The names of the ticks, from the text columns COLUMN_zh and COLUMN_en; false: out of memory. */
+static bool name_axis(grid_axis *g, dlf_text **owned, const plot_frame *frame, bool use_y)
+{
+    const dlf_series *s = &frame->figure->series[0];
+    const dlf_table *t = dlf_result_find_table(frame->result, s->table);
+    const char *column = use_y ? s->y : s->x;
+    char zh[128], en[128];
+    snprintf(zh, sizeof zh, "%.100s_zh", column);
+    snprintf(en, sizeof en, "%.100s_en", column);
+    const int number = dlf_table_find_column(t, column), in_zh = dlf_table_find_column(t, zh),
+              in_en = dlf_table_find_column(t, en);
+    if (in_zh < 0 || in_en < 0 || g->n == 0) return true;
+    *owned = calloc((size_t)g->n, sizeof **owned);
+    if (!*owned) return false;
+    for (int row = 0; row < dlf_table_rows(t); row++) {
+        const double at = dlf_table_cell(t, row, number).number;
+        const int i = isnan(at) ? 0 : index_of(g, at);
+        const dlf_text name = {dlf_table_cell(t, row, in_zh).text,
+                               dlf_table_cell(t, row, in_en).text};
+        if (g->at[i] == at && name.zh && name.en && name.zh[0]) (*owned)[i] = name;
+    }
+    g->name = *owned;
+    g->uniform = false; /* gaps stay empty, and boxes keep their width */
+    return true;
+}
+
+/* Names beside the axis: their width. */
+static double names_left(const plot_frame *frame, const plot_panel *panel, const grid_axis *g,
+                         bool draw)
+{
+    double width = 0;
+    for (int j = 0; j < g->n; j++) {
+        if (!g->name[j].zh) continue;
+        const char *text = plot_pick(frame, g->name[j]);
+        width = fmax(width, plot_text_width(text, TICK));
+        if (draw)
+            plot_label(frame, panel->left - 7, plot_panel_y(panel, g->at[j]), text,
+                       (plot_style){TICK, PLOT_RIGHT, false, false, "#333333"});
+    }
+    return width;
+}
+
+/* Names below the axis, wrapped to their share of it: their height beyond one line. */
+static double names_below(const plot_frame *frame, const plot_panel *panel, const grid_axis *g,
+                          bool draw)
+{
+    int named = 0, most = 1;
+    for (int i = 0; i < g->n; i++) named += g->name[i].zh != NULL;
+    const double width = (panel->right - panel->left) / (named ? named : 1) - 4;
+    for (int i = 0; i < g->n; i++) {
+        char lines[3][PLOT_LINE];
+        if (!g->name[i].zh) continue;
+        const int count = plot_wrap(plot_pick(frame, g->name[i]), TICK, width, 3, lines);
+        if (count > most) most = count;
+        for (int k = 0; draw && k < count; k++)
+            plot_label(frame, plot_panel_x(panel, g->at[i]), panel->bottom + 13 + 14 * k, lines[k],
+                       (plot_style){TICK, PLOT_CENTRE, false, false, "#333333"});
+    }
+    return 14 * (most - 1);
 }
 
 /* ---- colours
@@ -243,6 +311,7 @@ static void fit_grid(plot_scale *scale, const grid_axis *g, int labels)
     scale->lo = g->n ? edge(g, 0, -1) : 1;
     scale->hi = g->n ? edge(g, g->n - 1, 1) : 0;
     plot_scale_finish(scale, 0, labels);
+    if (g->name) scale->n_ticks = 0;
 }
 
 static void draw_grid(plot_frame *frame, const plot_panel *panel, const plot_curve *cells,
@@ -264,57 +333,90 @@ static void draw_grid(plot_frame *frame, const plot_panel *panel, const plot_cur
                             : "1:2:3:4:5:6:7 with boxxyerror fs solid 1 noborder lc palette");
 }
 
-void plot_draw_heatmap(plot_frame *frame, int height)
+/* Where everything goes; returns the height of the key below the axes. */
+static double lay_out(plot_frame *frame, plot_panel *panel, int height, const plot_scale *z,
+                      const grid_axis *gx, const grid_axis *gy, bool has_grey)
+{
+    const dlf_figure *f = frame->figure;
+    const double header = plot_header_height(frame), footer = plot_footer_height(frame);
+    double rows = plot_key_rows(frame, 0, true, false);
+    if (rows == 0 && has_grey) rows = 18;
+    const double z_label = f->z.label.en[0] ? AXIS + 10 : 0;
+    panel->left = plot_left_margin(frame, panel, f->y.label.en[0] != 0);
+    if (gy->name) panel->left += names_left(frame, panel, gy, false);
+    panel->right = frame->width - 14 - z_label - colour_labels_width(z) - 7 - BAR - 16;
+    const double below = 50 + rows + (gx->name ? names_below(frame, panel, gx, false) : 0);
+    const double main =
+        height ? fmax(height - header - footer - below, 100) : fmax(310, frame->width * 0.46);
+    frame->height = header + main + below + footer;
+    panel->top = header + 4;
+    panel->bottom = header + main;
+    return rows;
+}
+
+/* The axis labels are ours where names are: below as many lines as those have. */
+static void draw_axes(const plot_frame *frame, const plot_panel *panel, const grid_axis *gx,
+                      const grid_axis *gy)
+{
+    const char *x_label = plot_pick(frame, frame->figure->x.label);
+    plot_axes(frame, panel, gx->name ? "" : x_label, plot_pick(frame, frame->figure->y.label));
+    dlf_buffer_puts(frame->script, "unset grid\n");
+    if (gy->name) names_left(frame, panel, gy, true);
+    if (!gx->name) return;
+    const double extra = names_below(frame, panel, gx, true);
+    plot_label(frame, (panel->left + panel->right) / 2, panel->bottom + 32 + extra, x_label,
+               (plot_style){AXIS, PLOT_CENTRE, false, false, "#1a1a1a"});
+}
+
+static void draw(plot_frame *frame, int height, const grid_axis *gx, const grid_axis *gy)
 {
     const plot_curve *cells = &frame->data->curve[0];
     const dlf_figure *f = frame->figure;
     plot_panel panel = {.x_labels = true};
     plot_scale z;
-    grid_axis gx = {0}, gy = {0};
+    cell_counts counts = {0};
     plot_scale_start(&panel.x, f->x.log);
     plot_scale_start(&panel.y, f->y.log);
-    if (!collect_axis(&gx, cells, &panel.x, false) || !collect_axis(&gy, cells, &panel.y, true)) {
-        frame->script->failed = true;
-        free(gx.at);
-        free(gy.at);
-        return;
-    }
-    fit_grid(&panel.x, &gx, 7);
-    fit_grid(&panel.y, &gy, 6);
+    fit_grid(&panel.x, gx, 7);
+    fit_grid(&panel.y, gy, 6);
     const bool centred = fit_colours(&z, cells, f->z.log);
-    cell_counts counts = {0};
     count_cells(cells, &z, &counts);
-
-    const double header = plot_header_height(frame), footer = plot_footer_height(frame);
-    double rows = plot_key_rows(frame, 0, true, false);
-    if (rows == 0 && counts.nan + counts.inf) rows = 18;
-    const double below = 50 + rows, z_label = f->z.label.en[0] ? AXIS + 10 : 0;
-    const double main =
-        height ? fmax(height - header - footer - below, 100) : fmax(310, frame->width * 0.46);
-    frame->height = header + main + below + footer;
-    panel.left = plot_left_margin(frame, &panel, f->y.label.en[0] != 0);
-    panel.right = frame->width - 14 - z_label - colour_labels_width(&z) - 7 - BAR - 16;
-    panel.top = header + 4;
-    panel.bottom = header + main;
+    const double rows = lay_out(frame, &panel, height, &z, gx, gy, counts.nan + counts.inf > 0);
 
     plot_begin(frame);
     dlf_buffer_puts(frame->script, "set style fill solid 1 noborder\n");
     dlf_buffer_puts(frame->script, centred ? diverging : sequential);
     draw_colour_bar(frame, &panel, &z, panel.right + 16);
     char lines[1][PLOT_LINE];
-    if (plot_wrap(plot_pick(frame, f->z.label), AXIS, main + 20, 1, lines))
+    if (plot_wrap(plot_pick(frame, f->z.label), AXIS, panel.bottom - panel.top + 20, 1, lines))
         plot_label(frame, frame->width - 10 - AXIS / 2.0, (panel.top + panel.bottom) / 2, lines[0],
                    (plot_style){AXIS, PLOT_CENTRE, false, true, "#1a1a1a"});
-    const double keys = frame->height - footer - rows - 2;
+    const double keys = frame->height - plot_footer_height(frame) - rows - 2;
     plot_key_rows(frame, keys, true, true);
     draw_cell_key(frame, cells, &z, keys + rows - 9);
-    plot_axes(frame, &panel, plot_pick(frame, f->x.label), plot_pick(frame, f->y.label));
-    dlf_buffer_puts(frame->script, "unset grid\n");
-    draw_grid(frame, &panel, cells, &z, &gx, &gy);
+    draw_axes(frame, &panel, gx, gy);
+    draw_grid(frame, &panel, cells, &z, gx, gy);
     plot_next_panel(frame);
     dlf_buffer_puts(frame->script, "unset colorbox\nunset xtics\nunset ytics\nset border 15\n");
     /* Curves may leave the grid: their range is not that of the axes, so gnuplot clips them. */
     plot_curves(frame, &panel, frame->data->curve + 1, frame->data->n - 1, true);
+}
+
+void plot_draw_heatmap(plot_frame *frame, int height)
+{
+    const plot_curve *cells = &frame->data->curve[0];
+    grid_axis gx = {0}, gy = {0};
+    dlf_text *names[2] = {NULL, NULL};
+    plot_scale x, y;
+    plot_scale_start(&x, frame->figure->x.log);
+    plot_scale_start(&y, frame->figure->y.log);
+    if (collect_axis(&gx, cells, &x, false) && collect_axis(&gy, cells, &y, true) &&
+        name_axis(&gx, &names[0], frame, false) && name_axis(&gy, &names[1], frame, true))
+        draw(frame, height, &gx, &gy);
+    else
+        frame->script->failed = true;
+    free(names[0]);
+    free(names[1]);
     free(gx.at);
     free(gy.at);
 }

@@ -20,6 +20,7 @@ typedef struct canvas {
 } canvas;
 
 typedef struct terminal {
+    const dlf_result *result;
     dlf_buffer out;
     const plot_data *data;
     const dlf_figure *figure;
@@ -323,6 +324,28 @@ static void draw_bars(terminal *t)
 /* ---- heat maps
  * --------------------------------------------------------------------------------------------- */
 
+/* "1 weight scale   2 data scale": the names of an axis, where its table has them (result.h). */
+static void put_names(terminal *t, const char *axis, const char *column)
+{
+    const dlf_table *table = dlf_result_find_table(t->result, t->figure->series[0].table);
+    char name[128];
+    snprintf(name, sizeof name, "%.100s_%s", column, t->zh ? "zh" : "en");
+    const int text = dlf_table_find_column(table, name);
+    const int number = dlf_table_find_column(table, column);
+    if (text < 0) return;
+    dlf_buffer_printf(&t->out, "  %s ", axis);
+    for (int row = 0; row < dlf_table_rows(table); row++) {
+        const dlf_cell at = dlf_table_cell(table, row, number);
+        bool first = dlf_table_cell(table, row, text).text[0] != 0;
+        for (int k = 0; k < row && first; k++)
+            first = dlf_table_cell(table, k, number).number != at.number;
+        if (!first) continue;
+        dlf_buffer_printf(&t->out, "  %g ", at.number);
+        put_text(&t->out, dlf_table_cell(table, row, text).text);
+    }
+    dlf_buffer_puts(&t->out, "\n");
+}
+
 /* Ten steps from low to high; what is no number gets its own sign. */
 static void draw_heatmap(terminal *t)
 {
@@ -377,6 +400,8 @@ static void draw_heatmap(terminal *t)
     dlf_buffer_printf(&t->out, "  '%c' %.4g %s '%c' %.4g   ? NaN   ^ Inf\n", shade[0],
                       sz.log ? pow(10, sz.lo) : sz.lo, t->ascii ? ".." : "…", shade[9],
                       sz.log ? pow(10, sz.hi) : sz.hi);
+    put_names(t, "x", t->figure->series[0].x);
+    put_names(t, "y", t->figure->series[0].y);
 }
 
 /* ---- the figure
@@ -420,6 +445,7 @@ dlf_status dlf_plot_terminal(const dlf_result *r, const char *figure, const char
     plot_data data;
     DLF_TRY(plot_data_collect(&data, r, f));
     terminal t = {.data = &data,
+                  .result = r,
                   .figure = f,
                   .zh = !strcmp(lang, "zh"),
                   .ascii = ascii,

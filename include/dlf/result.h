@@ -125,7 +125,9 @@ bool dlf_result_find_fact(const dlf_result *r, const char *id, double *value);
 
 typedef enum dlf_figure_kind {
     DLF_LINES,   /* y against x                                                                 */
-    DLF_HEATMAP, /* z over a regular (x,y) grid, first series; further series drawn over it     */
+    DLF_HEATMAP, /* z over a regular (x,y) grid, first series; further series drawn over it.
+                    Text columns <x>_zh and <x>_en (<y>_..) of its table name the ticks of that
+                    axis ("": none); then cells are one unit wide, and what is left out is a gap */
     DLF_BARS     /* y per text category x, grouped by series; text columns <x>_zh and <x>_en, if
                     the table has them, name the categories under the bars                      */
 } dlf_figure_kind;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ * test_norm_experiments.c -- Q33: the layer that is taken apart against plain loops, the
+ * predictions from the axis table, and small runs. */
+#include "kernel_test.h"
+
+#include "experiments/norm_axes.h"
+
+enum { P = 2, N = 3, S = 4, K = 5, C = 6 };
+
+/* z[p,n,s,c] of the layer, in double. */
+static double product(const double *a, const double *w, int p, int i, int c, bool unit)
+{
+    double z = 0.0, square = 0.0;
+    for (int k = 0; k < K; k++) {
+        const double v = w[(p * C + c) * K + k];
+        z += a[(p * N * S + i) * K + k] * v;
+        square += v * v;
+    }
+    return unit ? z / sqrt(square) : z;
+}
+
+static void the_layer_is_a_product(void **state)
+{
+    double a[P * N * S * K], w[P * C * K], z[P * N * S * C], y[P * N * S * C];
+    for (int p = 0; p < P; p++) {
+        norm_draw(a + p * N * S * K, N * S * K, 1, DLF_PURPOSE_INPUT, 0, (uint32_t)p);
+        norm_draw(w + p * C * K, C * K, 1, DLF_PURPOSE_WEIGHTS, 0, (uint32_t)p);
+    }
+    for (int method = 0; method < NORM_METHODS; method++) {
+        norm_layer l;
+        OK(norm_layer_new(&l, kt_dev, method, 2, 0.0, P, N, S, K, C));
+        OK(dlf_tensor_upload_f64(&l.a, a));
+        OK(dlf_tensor_upload_f64(&l.w, w));
+        OK(norm_layer_product(&l));
+        OK(norm_layer_normalise(&l));
+        OK(dlf_tensor_download_f64(z, &l.z));
+        OK(dlf_tensor_download_f64(y, &l.y));
+        double mean = 0.0, square = 0.0;
+        for (int i = 0; i < P * N * S * C; i++) {
+            const double want =
+                product(a, w, i / (N * S * C), i / C % (N * S), i % C, method == NORM_WEIGHT);
+            if (!(fabs(z[i] - want) < 1e-5)) fail_msg("method %d: %g, want %g", method, z[i], want);
+            mean += y[i] / (P * N * S * C);
+            square += y[i] * y[i] / (P * N * S * C);
+        }
+        if (method < DLF_NORM_COUNT) assert_true(fabs(square - 1.0) < 1e-5);
+        if (method < DLF_NORM_COUNT && method != DLF_RMS_NORM) assert_true(fabs(mean) < 1e-6);
+        norm_layer_free(&l);
+    }
+}
+
+static void axes_are_those_of_the_table(void **state)
+{
+    assert_int_equal(norm_axes_of(DLF_BATCH_NORM, true), AXIS_SAMPLES | AXIS_POSITIONS);
+    assert_int_equal(norm_axes_of(DLF_LAYER_NORM, true), AXIS_CHANNELS | AXIS_POSITIONS);
+    assert_int_equal(norm_axes_of(DLF_INSTANCE_NORM, true), AXIS_POSITIONS);
+    assert_int_equal(norm_axes_of(DLF_GROUP_NORM, false), AXIS_CHANNELS);
+    assert_int_equal(norm_axes_of(DLF_RMS_NORM, false), AXIS_CHANNELS);
+}
+
+/* Every check of a run is supported. */
+static void all_supported(const char *slug, const dlf_setting *set, int n_set)
+{
+    const dlf_run_options options = {
+        .device = kt_dev, .seed = 5, .seeds = 3, .set = set, .n_set = n_set, .command = "test"};
+    dlf_result *r = NULL;
+    OK(dlf_experiment_run(&r, dlf_experiment_find(slug), &options));
+    for (int i = 0; i < dlf_result_checks(r); i++) {
+        const dlf_check *c = dlf_result_get_check(r, i);
+        if (c->verdict != DLF_SUPPORTED)
+            fail_msg("%s, %s: %s, %g for %g +- %g", slug, c->id, dlf_verdict_name(c->verdict),
+                     c->measured, c->expected, c->tolerance);
+    }
+    dlf_result_free(r);
+}
+
+static void axes_are_supported(void **state)
+{
+    all_supported("norm-axes", NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+    kt_open(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_layer_is_a_product),
+        cmocka_unit_test(axes_are_those_of_the_table),
+        cmocka_unit_test(axes_are_supported),
+    };
+    return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
+}
