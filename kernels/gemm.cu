@@ -2,14 +2,15 @@
  * gemm.cu -- matrix products: cuBLAS where it was found, else a tiled kernel of our own. */
 #include "common.cuh"
 #include "gemm_blas.h"
+#include "gemm_tile.cuh"
 
-enum { TILE = 64, DEPTH = 16, THREADS = 256, PAD = 4 /* keeps 16-byte rows, spreads the banks */ };
+enum { TILE = DLF_TILE, DEPTH = DLF_TILE_DEPTH, THREADS = DLF_TILE_THREADS, ROW = DLF_TILE_ROW };
 
 /* Loads a TILE x DEPTH piece of op(x) as tile[k][i]; zeros outside. The matrix is (rows, K), or
  * (K, rows) if T; consecutive threads read consecutive addresses in both cases. */
 template <bool T>
-static __device__ __forceinline__ void load_tile(float (*tile)[TILE + PAD], const float *x,
-                                                 int64_t rows, int64_t K, int64_t row0, int64_t k0)
+static __device__ __forceinline__ void load_tile(float (*tile)[ROW], const float *x, int64_t rows,
+                                                 int64_t K, int64_t row0, int64_t k0)
 {
 #pragma unroll
     for (int r = 0; r < TILE * DEPTH / THREADS; r++) {
@@ -25,8 +26,8 @@ static __device__ __forceinline__ void load_tile(float (*tile)[TILE + PAD], cons
 template <bool TA, bool TB>
 static __global__ void __launch_bounds__(THREADS) gemm_tiled(dlf_sgemm_batch g)
 {
-    DLF_SHARED(float, a_tile, [DEPTH][TILE + PAD]);
-    DLF_SHARED(float, b_tile, [DEPTH][TILE + PAD]);
+    DLF_SHARED(float, a_tile, [DEPTH][ROW]);
+    DLF_SHARED(float, b_tile, [DEPTH][ROW]);
     const int64_t tiles_n = (g.n + TILE - 1) / TILE, tiles = (g.m + TILE - 1) / TILE * tiles_n;
     const int ti = (int)threadIdx.x / 16 * 4, tj = (int)threadIdx.x % 16 * 4;
 
@@ -39,16 +40,7 @@ static __global__ void __launch_bounds__(THREADS) gemm_tiled(dlf_sgemm_batch g)
             load_tile<TA>(a_tile, a, g.m, g.k, i0, k0);
             load_tile<!TB>(b_tile, b, g.n, g.k, j0, k0);
             __syncthreads();
-#pragma unroll
-            for (int k = 0; k < DEPTH; k++) {
-                const float4 av = *reinterpret_cast<const float4 *>(&a_tile[k][ti]);
-                const float4 bv = *reinterpret_cast<const float4 *>(&b_tile[k][tj]);
-                const float ar[4] = {av.x, av.y, av.z, av.w}, br[4] = {bv.x, bv.y, bv.z, bv.w};
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-#pragma unroll
-                    for (int j = 0; j < 4; j++) sum[i][j] = fmaf(ar[i], br[j], sum[i][j]);
-            }
+            dlf_tile_multiply(sum, a_tile, b_tile, ti, tj);
             __syncthreads();
         }
         float *c = g.c + p * g.stride_c;

@@ -82,6 +82,28 @@ static inline dlf_tensor kt_tensor_of(dlf_device *dev, const float *host, int nd
     kt_tensor_of((dev), (host), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),         \
                  (const int64_t[]){__VA_ARGS__})
 
+/* A tensor of NaN with room around each member, and the view inside that holds `host` (NULL: NaN). */
+typedef struct kt_placed {
+    dlf_tensor whole, view;
+} kt_placed;
+
+static inline kt_placed kt_place(dlf_device *dev, const float *host, int ndim, const int64_t *shape,
+                                 int64_t before, int64_t after)
+{
+    int64_t n = 1;
+    for (int i = 1; i < ndim; i++) n *= shape[i];
+    const int64_t pitch = before + n + after;
+    float *all = malloc((size_t)(shape[0] * pitch) * sizeof *all);
+    assert_non_null(all);
+    for (int64_t i = 0; i < shape[0] * pitch; i++) all[i] = NAN;
+    for (int64_t p = 0; host && p < shape[0]; p++)
+        memcpy(all + p * pitch + before, host + p * n, (size_t)n * sizeof *all);
+    kt_placed t = {.whole = kt_tensor(dev, all, shape[0], pitch)};
+    t.view = dlf_tensor_window(&t.whole, before, ndim, shape);
+    free(all);
+    return t;
+}
+
 /* Storage tensor on the device under test, and the same rounded values on ref. `host` NULL: NaN. */
 static inline void kt_storage_pair(dlf_tensor *on_dev, dlf_tensor *on_ref, dlf_dtype dtype,
                                    const float *host, int ndim, const int64_t *shape)

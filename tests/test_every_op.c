@@ -165,6 +165,28 @@ static void rows_and_windows(void **state)
     OK(dlf_pool_backward(x, y, NULL, whole));
 }
 
+static void convolutions(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        release(NULL);
+        dlf_conv c = dlf_conv_of(k / 2 ? DLF_NHWC : DLF_NCHW, 3, 2, 1);
+        c.groups = 1 + k % 2;
+        const int64_t each = 4 / c.groups;
+        dlf_tensor *x = k / 2 ? REAL(1, 2, 9, 9, 4) : REAL(1, 2, 4, 9, 9);
+        dlf_tensor *w = k / 2 ? REAL(1, 6, 3, 3, each) : REAL(1, 6, each, 3, 3);
+        dlf_tensor *y = k / 2 ? REAL(1, 2, 5, 5, 6) : REAL(1, 2, 6, 5, 5), *b = REAL(1, 6);
+        OK(dlf_conv_forward(y, x, w, b, c));
+        OK(dlf_conv_data_grad(x, y, w, c, 1.0));
+        OK(dlf_conv_weight_grad(w, x, y, c, 1.0));
+        OK(dlf_conv_bias_grad(b, y, c.layout, 1.0));
+    }
+    release(NULL);
+    const dlf_conv c = dlf_conv_of(DLF_NCHW, 1, 1, 0);
+    dlf_tensor *x = REAL(1, 1, 2, 33, 33), *w = REAL(1, 2, 2, 1, 1);
+    OK(dlf_conv_weight_grad(w, x, x, c, 1.0)); /* two parts of the sum */
+}
+
 /* Every version of every kernel that fits. The race detector pays per thread: few blocks. */
 static void normalizations(dlf_norm_kind kind)
 {
@@ -222,6 +244,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(statistics, release),
         cmocka_unit_test_teardown(losses, release),
         cmocka_unit_test_teardown(rows_and_windows, release),
+        cmocka_unit_test_teardown(convolutions, release),
         cmocka_unit_test(batch_norm),
         cmocka_unit_test(layer_norms),
         cmocka_unit_test(group_norms),

@@ -130,6 +130,14 @@ static void pool(dlf_tensor *t)
     OK(dlf_pool_forward(&t[0], &t[1], p));
     OK(dlf_pool_backward(&t[2], &t[0], &t[1], p));
 }
+static void conv(dlf_tensor *t)
+{
+    const dlf_conv c = dlf_conv_of(DLF_NCHW, 3, 2, 1);
+    OK(dlf_conv_forward(&t[0], &t[1], &t[2], &t[3], c));
+    OK(dlf_conv_data_grad(&t[1], &t[0], &t[2], c, 1.0));
+    OK(dlf_conv_weight_grad(&t[2], &t[1], &t[0], c, 1.0));
+    OK(dlf_conv_bias_grad(&t[3], &t[0], DLF_NCHW, 1.0));
+}
 
 /* y, mean, rstd, x, gamma, beta, residual, dx, dresidual, dgamma, dbeta */
 static void norm_of(dlf_tensor *t, dlf_norm_kind kind, dlf_layout layout)
@@ -189,6 +197,7 @@ static const far_case cases[] = {
     {"random, dropout", draws, {R2(40), R2(40), R2(40), P2}},
     {"embedding", embedding, {R2(6, 4), R2(5, 4), I2(6)}},
     {"pool", pool, {R2(1, 2, 3, 3), R2(1, 2, 5, 5), R2(1, 2, 5, 5)}},
+    {"conv", conv, {R2(1, 3, 3, 3), R2(1, 2, 5, 5), R2(3, 2, 3, 3), R2(3)}},
     {"batch_norm nchw", batch_nchw, NORM_OPERANDS(R2(3, 4, 2, 4), 4)},
     {"batch_norm nhwc", batch_nhwc, NORM_OPERANDS(R2(3, 2, 4, 4), 4)},
     {"layer_norm", layer, NORM_OPERANDS(R2(3, 4, 2, 4), 3)},

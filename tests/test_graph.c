@@ -166,6 +166,43 @@ static dlf_node body_pool_average(net *n, dlf_node h)
 {
     return pool_body(n, h, DLF_POOL_AVERAGE);
 }
+/* Twice the same kernels: the gradients of w and b add up. */
+static dlf_node conv_body(net *n, dlf_node h, dlf_layout layout, int64_t groups)
+{
+    const bool nchw = layout == DLF_NCHW;
+    const int64_t image[5] = {P, B, 2, 2, 2}; /* two channels of 2x2, or 2x2 of two channels */
+    dlf_conv conv = {layout, {3, 2}, {1, 1}, {1, 0}, {1, 1}, groups};
+    const int64_t each = 2 / groups,
+                  w_shape[5] = {P, 2, nchw ? each : 3, nchw ? 3 : 2, nchw ? 2 : each};
+    const dlf_node w = dlf_parameter(n->g, "w", 5, w_shape, dlf_lecun());
+    const dlf_node b = dlf_parameter(n->g, "b", 2, (int64_t[]){P, 2}, dlf_init_normal(0.1));
+    dlf_node y = dlf_view(n->g, "image", h, 5, image);
+    y = dlf_convolve_bias(n->g, "conv1", y, w, b, conv); /* 2x1 */
+    y = dlf_activate(n->g, "f", y, dlf_activation_of(DLF_TANH));
+    conv.pad[1] = 1;
+    y = dlf_convolve_bias(n->g, "conv2", y, w, b, conv); /* 2x2 */
+    return dlf_add(n->g, "sum", dlf_view(n->g, "back", y, 3, (int64_t[]){P, B, 8}), h);
+}
+static dlf_node body_conv_nchw(net *n, dlf_node h)
+{
+    return conv_body(n, h, DLF_NCHW, 1);
+}
+static dlf_node body_conv_nhwc(net *n, dlf_node h)
+{
+    return conv_body(n, h, DLF_NHWC, 1);
+}
+static dlf_node body_conv_groups(net *n, dlf_node h)
+{
+    return conv_body(n, h, DLF_NCHW, 2);
+}
+static dlf_node body_conv_layer(net *n, dlf_node h)
+{
+    const dlf_conv conv = {DLF_NHWC, {2, 2}, {2, 1}, {1, 1}, {1, 2}, 2};
+    const dlf_node x = dlf_view(n->g, "image", h, 5, (int64_t[]){P, B, 1, 2, 4}); /* to 1x2x6 */
+    const dlf_node y =
+        dlf_conv_layer(n->g, "conv", x, 6, conv, dlf_activation_of(DLF_SIGMOID), dlf_lecun());
+    return dlf_view(n->g, "back", y, 3, (int64_t[]){P, B, 12});
+}
 static dlf_node body_embed(net *n, dlf_node h)
 {
     const dlf_node table = dlf_parameter(n->g, "table", 3, (int64_t[]){P, 4, N}, dlf_lecun());
@@ -225,6 +262,10 @@ static const struct {
     {"norm of an input", body_norm_of_input},
     {"max pool", body_pool_max},
     {"average pool", body_pool_average},
+    {"convolution nchw", body_conv_nchw},
+    {"convolution nhwc", body_conv_nhwc},
+    {"convolution in groups", body_conv_groups},
+    {"convolution layer", body_conv_layer},
     {"embedding", body_embed},
     {"dropout", body_drop},
     {"shared weights", body_shared_weights},
@@ -545,8 +586,8 @@ static void initialisations_have_their_variance(void **state)
     const dlf_init inits[] = {dlf_he(),
                               dlf_lecun(),
                               dlf_glorot(),
-                              {DLF_INIT_UNIFORM, 0, 2.0, NULL},
-                              {DLF_INIT_NORMAL, 0, 9.0, gains},
+                              {.kind = DLF_INIT_UNIFORM, .gain2 = 2.0},
+                              {.kind = DLF_INIT_NORMAL, .gain2 = 9.0, .gains = gains},
                               dlf_orthogonal(2.0)};
     const double want[][2] = {{2.0 / 128, 2.0 / 128}, {1.0 / 128, 1.0 / 128},
                               {2.0 / 228, 2.0 / 228}, {2.0 / 128, 2.0 / 128},

@@ -71,27 +71,6 @@ static int64_t count_of(const int64_t shape[5])
     return shape[0] * shape[1] * shape[2] * shape[3] * shape[4];
 }
 
-/* A tensor of NaN with room around each member, and the view inside that holds `host` (NULL: NaN).
- */
-typedef struct placed {
-    dlf_tensor whole, view;
-} placed;
-
-static placed place(dlf_device *dev, const float *host, const int64_t shape[5], int64_t before,
-                    int64_t after)
-{
-    const int64_t n = count_of(shape) / shape[0], pitch = before + n + after;
-    float *all = malloc((size_t)(shape[0] * pitch) * sizeof *all);
-    assert_non_null(all);
-    for (int64_t i = 0; i < shape[0] * pitch; i++) all[i] = NAN;
-    for (int64_t p = 0; host && p < shape[0]; p++)
-        memcpy(all + p * pitch + before, host + p * n, (size_t)n * sizeof *all);
-    placed t = {.whole = kt_tensor(dev, all, shape[0], pitch)};
-    t.view = dlf_tensor_window(&t.whole, before, 5, shape);
-    free(all);
-    return t;
-}
-
 static double tolerance(const dlf_pool *pool)
 {
     return 6e-8 * 6.0 * (4.0 + sqrt((double)(pool->kernel[0] * pool->kernel[1])));
@@ -106,13 +85,13 @@ static void check(const pool_case *c, dlf_pool kind, const float *x, const float
     shape_of(in, c, pool.layout, c->H, c->W);
     shape_of(out, c, pool.layout, outputs(c, 0), outputs(c, 1));
     dlf_device *dev[2] = {kt_dev, kt_ref};
-    placed tx[2], ty[2], tg[2], td[2];
+    kt_placed tx[2], ty[2], tg[2], td[2];
     const bool max = pool.kind == DLF_POOL_MAX;
     for (int k = 0; k < 2; k++) {
-        tx[k] = place(dev[k], x, in, offset, 2 * offset);
-        ty[k] = place(dev[k], NULL, out, offset, 2 * offset);
-        tg[k] = place(dev[k], dy, out, offset, 2 * offset);
-        td[k] = place(dev[k], NULL, in, offset, 2 * offset);
+        tx[k] = kt_place(dev[k], x, 5, in, offset, 2 * offset);
+        ty[k] = kt_place(dev[k], NULL, 5, out, offset, 2 * offset);
+        tg[k] = kt_place(dev[k], dy, 5, out, offset, 2 * offset);
+        td[k] = kt_place(dev[k], NULL, 5, in, offset, 2 * offset);
         OK(dlf_pool_forward(&ty[k].view, &tx[k].view, pool));
         OK(dlf_pool_backward(&td[k].view, &tg[k].view, max ? &tx[k].view : NULL, pool));
     }

@@ -21,6 +21,7 @@ typedef union graph_attributes {
     } columns;
     dlf_norm norm;
     dlf_pool pool;
+    dlf_conv conv;
     dlf_loss loss;
     bool rescale;
     struct {

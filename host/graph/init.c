@@ -61,7 +61,8 @@ static fans fans_of(const graph_node *n)
     fans f = {1, 1, n->shape[1]};
     for (int i = 2; i < n->ndim; i++) f.in *= n->shape[i];
     f.out = n->shape[1];
-    for (int i = 3; i < n->ndim; i++) f.out *= n->shape[i]; /* receptive field */
+    if (n->init.receptive > 0) f.out *= n->init.receptive;
+    for (int i = 3; i < n->ndim && n->init.receptive == 0; i++) f.out *= n->shape[i];
     return f;
 }
 

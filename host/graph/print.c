@@ -4,9 +4,10 @@
 
 #include "graph/graph_internal.h"
 
-static bool is_matmul(const graph_node *n)
+/* Products of the values of two inputs: what is counted in multiply-adds. */
+static bool is_product(const graph_node *n)
 {
-    return n->op && strcmp(n->op->name, "matmul") == 0;
+    return n->op && (strcmp(n->op->name, "matmul") == 0 || strcmp(n->op->name, "convolution") == 0);
 }
 
 static double forward_flops(const dlf_graph *g, const graph_node *n)
@@ -51,7 +52,7 @@ dlf_graph_cost dlf_graph_cost_of(const dlf_graph *g)
         cost.forward_flops += forward_flops(g, n);
         cost.forward_calls += n->op && !n->op->shares;
         cost.backward_calls += n->backward_step >= 0 && !n->op->shares;
-        if (!is_matmul(n)) continue;
+        if (!is_product(n)) continue;
         const int64_t macs = (int64_t)(forward_flops(g, n) / 2.0);
         cost.forward_macs += macs;
         if (n->backward_step < 0) continue;

@@ -70,6 +70,8 @@ typedef struct dlf_init {
     double value; /* CONSTANT                                                                */
     double gain2; /* all members                                                             */
     const double *gains; /* (P) per member, instead of gain2; NULL: gain2. Copied. */
+    int64_t receptive; /* GLOROT: positions of a kernel whose axes come before the channels, as in
+                          NHWC; 0: the product of the axes after the third */
 } dlf_init;
 
 dlf_init dlf_init_constant(double value);
@@ -114,6 +116,10 @@ dlf_node dlf_view(dlf_graph *g, const char *name, dlf_node x, int ndim, const in
 dlf_node dlf_normalise(dlf_graph *g, const char *name, dlf_node x, dlf_node gamma, dlf_node beta,
                        dlf_node residual, dlf_norm norm);
 dlf_node dlf_pooling(dlf_graph *g, const char *name, dlf_node x, dlf_pool pool);
+/* x (P,B,C,H,W) or (P,B,H,W,C), or (1,..); w (P,K,C/G,R,S) or (P,K,R,S,C/G), b (P,K): conv.h */
+dlf_node dlf_convolve(dlf_graph *g, const char *name, dlf_node x, dlf_node w, dlf_conv conv);
+dlf_node dlf_convolve_bias(dlf_graph *g, const char *name, dlf_node x, dlf_node w, dlf_node b,
+                           dlf_conv conv);
 dlf_node dlf_embed(dlf_graph *g, const char *name, dlf_node table, dlf_node index); /* (P,B,N) */
 /* rate a dlf_hyper; a new mask every training step (dlf_graph_clock), member by draw[p]. */
 dlf_node dlf_drop(dlf_graph *g, const char *name, dlf_node x, dlf_node rate, bool rescale);
@@ -128,6 +134,12 @@ dlf_node dlf_dense(dlf_graph *g, const char *name, dlf_node x, int64_t units, dl
                    dlf_init init); /* f(x w^T + b), w (P,units,K), b (P,units) starts at 0 */
 dlf_node dlf_dense_init(dlf_graph *g, const char *name, dlf_node x, int64_t units, dlf_activation f,
                         dlf_init w, const dlf_init *b); /* b NULL: no bias */
+/* f(conv(x, w) + b), w with `channels` outputs, b (P,channels) starts at 0; and with any start */
+dlf_node dlf_conv_layer(dlf_graph *g, const char *name, dlf_node x, int64_t channels, dlf_conv conv,
+                        dlf_activation f, dlf_init init);
+dlf_node dlf_conv_layer_init(dlf_graph *g, const char *name, dlf_node x, int64_t channels,
+                             dlf_conv conv, dlf_activation f, dlf_init w,
+                             const dlf_init *b); /* b NULL: no bias, e.g. before batch norm */
 dlf_node dlf_norm_layer(dlf_graph *g, const char *name, dlf_node x,
                         dlf_norm norm); /* own gamma, beta */
 
@@ -193,8 +205,8 @@ typedef struct dlf_graph_memory {
 } dlf_graph_memory;
 dlf_graph_memory dlf_graph_memory_of(const dlf_graph *g);
 
-/* Forward and backward operation counts of one run, from the shapes (multiply-adds of matmul alone
- * in macs, which is what the exact counts of textbooks count). */
+/* Forward and backward operation counts of one run, from the shapes (multiply-adds of matmul and
+ * convolution alone in macs, which is what the exact counts of textbooks count). */
 typedef struct dlf_graph_cost {
     int64_t forward_macs, backward_macs; /* all members */
     double forward_flops;

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "dlf/activation.h"
+#include "dlf/conv.h"
 #include "dlf/norm.h"
 #include "dlf/tensor.h"
 #ifdef __cplusplus
