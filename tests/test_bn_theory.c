@@ -74,7 +74,7 @@ static void draw(double *h, int B, uint64_t index)
 static void gradient_rates_and_leak(void **state)
 {
     enum { B = 7, DRAWS = 40000 };
-    double trace = 0.0, linear = 0.0, a = 0.0, b = 0.0, own = 0.0, all = 0.0;
+    double first = 0.0, trace = 0.0, linear = 0.0, a = 0.0, b = 0.0, own = 0.0, all = 0.0;
     for (int n = 0; n < DRAWS; n++) {
         double h[B];
         draw(h, B, (uint64_t)n);
@@ -85,6 +85,7 @@ static void gradient_rates_and_leak(void **state)
                 const double di = h[i] > 0, dj = h[j] > 0;
                 trace += Q * di * P * dj / DRAWS; /* tr(Q D P D) = sum Q_ij (DPD)_ji */
                 linear += Q * P / DRAWS;
+                if (i == j) first += Q * di * di / B / DRAWS;
                 if (i == j)
                     a += di * h[i] * h[i] / B / DRAWS;
                 else
@@ -95,7 +96,10 @@ static void gradient_rates_and_leak(void **state)
     }
     const double rate = B / ((B - 3.0) * (a - b)) * trace / (B - 1);
     assert_true(fabs(rate / dlf_bn_rate_relu(B) - 1.0) < 0.01); /* 0.2 % is one s.e. */
+    assert_true(fabs(B / ((B - 3.0) * (a - b)) * first / dlf_bn_first_relu(B) - 1.0) < 0.01);
     assert_true(fabs(linear - (B - 2)) < 1e-9);
+    assert_true(fabs(dlf_bn_first_linear(B) - B / ((B - 3.0) * B / (B - 1.0)) * (B - 2) / B) <
+                1e-12);
     assert_true(fabs(1.0 - own / all - dlf_bn_leak(B)) < 0.01);
     /* a - b = B/(B-1) where phi is linear */
     assert_true(fabs(B / ((B - 3.0) * B / (B - 1.0)) * (B - 2) / (B - 1) - dlf_bn_rate_linear(B)) <

@@ -103,6 +103,17 @@ double dlf_bn_rate_relu(double B)
     return B / ((B - 3.0) * (0.5 - b)) * trace / others;
 }
 
+double dlf_bn_first_linear(double B)
+{
+    return (B - 1.0) * (B - 2.0) / (B * (B - 3.0));
+}
+
+double dlf_bn_first_relu(double B)
+{
+    const double b = 0.5 * dlf_arccos_kernel1(-1.0 / (B - 1.0));
+    return (B - 2.0) / (2.0 * (B - 3.0) * (0.5 - b));
+}
+
 typedef struct moment {
     dlf_activation f;
     int what; /* 0: phi, 1: phi^2, 2: phi'^2 */

@@ -56,6 +56,10 @@ double dlf_ema_spread(double m, double t); /* m/(2-m) (1 - (1-m)^{2t})         *
  *     B = inf E phi'^2 / Var phi  >= 1 by the Gaussian Poincare inequality                      */
 double dlf_bn_rate_linear(double B); /* B > 3 */
 double dlf_bn_rate_relu(double B);   /* B > 3 */
+/* The factor of the first layer below a gradient of independent entries, which is not centred:
+ * E tr(Q D^2) / B instead of E tr(Q D P D Q) / (B-1); E tr(Q D^2) = (B-2) E phi'^2. */
+double dlf_bn_first_linear(double B);
+double dlf_bn_first_relu(double B);
 double dlf_bn_rate_wide(dlf_activation f);
 /* Layer norm: E phi'^2 / E phi^2, for any batch. */
 double dlf_ln_rate_wide(dlf_activation f);

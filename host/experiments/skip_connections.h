@@ -26,7 +26,8 @@ DLF_MUST_CHECK dlf_status dlf_skip_classifier_new(dlf_graph **out, dlf_device *d
  *
  *   SUM         x <- s x + a W relu(x)             s, a per member: plain s = 0, residual s = 1,
  *                                                  highway with a constant gate t: s = 1-t, a = t
- *   NORM_SUM    x <- s x + a W relu(BN(x))         s = 0: a plain batch-norm network
+ *   NORM_SUM    x <- s x + a W phi(norm(x))        s = 0: a plain network with norms; phi and norm
+ *                                                  are relu and batch norm unless given
  *   CONCAT      x <- [x, W relu(x)]                DenseNet: every block adds `width` columns
  *   GATE        x <- (1-T) x + T W relu(x)         T = sigmoid(V x + b), b per member, V of gain 1
  *
@@ -51,6 +52,9 @@ typedef struct dlf_skip_stack {
     int gradient_columns;
     int every; /* look at x_0, x_every, x_2every, .. (depth is a multiple); 0: x_0 only */
     bool gram; /* fill `gram`                                                          */
+    /* NORM_SUM; NULL: relu, and batch norm with eps 0 */
+    const dlf_activation *activation;
+    const dlf_norm *norm;
 } dlf_skip_stack;
 
 /* What was seen at looks k = 0.. (x_{k every}), of arm a and network n. */
@@ -75,6 +79,12 @@ void dlf_skip_view_free(dlf_skip_view *v);
 
 /* Mean over the networks of every seed, then over seeds: out[s] of `seeds` values. */
 void dlf_skip_by_seed(double *out, const double *values, int nets, int stride, int seeds);
+
+/* Of every seed: mean over pairs of rows of sign_i sign_j g_i g_j over the mean of |g_i|^2 at look
+ * `look`: the correlation of the gradients of two rows, where the seed's rows are a common vector
+ * times sign_i. */
+void dlf_skip_correlations(double *out, const dlf_skip_view *v, int arm, int look,
+                           const double *sign, int seeds);
 
 /* (n,n) identity, malloc'ed; NULL when out of memory. */
 double *dlf_skip_identity(int n);

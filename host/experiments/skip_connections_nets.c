@@ -59,15 +59,16 @@ static dlf_node apply_weight(stack *s, dlf_node x)
     return dlf_matmul(s->g, NULL, x, false, w, true, 1.0);
 }
 
-static dlf_node relu(stack *s, dlf_node x)
+static dlf_node activate(stack *s, dlf_node x)
 {
-    return dlf_activate(s->g, NULL, x, dlf_activation_of(DLF_RELU));
+    return dlf_activate(s->g, NULL, x,
+                        s->spec->activation ? *s->spec->activation : dlf_activation_of(DLF_RELU));
 }
 
 /* (1-T) x + T h as x + T (h - x), T = sigmoid(V x + b) */
 static dlf_node gated(stack *s, dlf_node x, dlf_node bias)
 {
-    const dlf_node h = apply_weight(s, relu(s, x));
+    const dlf_node h = apply_weight(s, activate(s, x));
     const dlf_node v = dlf_bias(s->g, NULL, apply_weight(s, x), bias);
     const dlf_node t = dlf_activate(s->g, NULL, v, dlf_activation_of(DLF_SIGMOID));
     const dlf_node change = dlf_add(s->g, NULL, h, dlf_scale(s->g, NULL, x, none, -1.0));
@@ -77,16 +78,17 @@ static dlf_node gated(stack *s, dlf_node x, dlf_node bias)
 static dlf_node block(stack *s, dlf_node x, dlf_node skip, dlf_node branch)
 {
     dlf_graph *g = s->g;
-    const dlf_norm norm = {.kind = DLF_BATCH_NORM, .eps = 0.0, .momentum = 0.1};
+    const dlf_norm batch_norm = {.kind = DLF_BATCH_NORM, .eps = 0.0, .momentum = 0.1};
+    const dlf_norm norm = s->spec->norm ? *s->spec->norm : batch_norm;
     switch (s->spec->kind) {
-    case DLF_SKIP_CONCAT: return dlf_concat(g, NULL, x, apply_weight(s, relu(s, x)));
+    case DLF_SKIP_CONCAT: return dlf_concat(g, NULL, x, apply_weight(s, activate(s, x)));
     case DLF_SKIP_GATE: return gated(s, x, skip);
     case DLF_SKIP_NORM_SUM:
     case DLF_SKIP_SUM: break;
     }
     const dlf_node in =
         s->spec->kind == DLF_SKIP_SUM ? x : dlf_normalise(g, NULL, x, none, none, none, norm);
-    const dlf_node h = dlf_scale(g, NULL, apply_weight(s, relu(s, in)), branch, 1.0);
+    const dlf_node h = dlf_scale(g, NULL, apply_weight(s, activate(s, in)), branch, 1.0);
     return dlf_add(g, NULL, dlf_scale(g, NULL, x, skip, 1.0), h);
 }
 

@@ -127,15 +127,14 @@ static double *common_mix(int batch, double c)
     return m;
 }
 
-/* Per seed: mean over pairs of sign_i sign_j g_i g_j over the mean of |g_i|^2. */
-static void correlations(double *out, const dlf_skip_view *v, int arm, const double *sign,
-                         int seeds)
+void dlf_skip_correlations(double *out, const dlf_skip_view *v, int arm, int look,
+                           const double *sign, int seeds)
 {
     const int B = v->batch, each = v->nets / seeds;
     for (int s = 0; s < seeds; s++) {
         double pairs = 0.0, own = 0.0;
         for (int n = s * each; n < (s + 1) * each; n++) {
-            const double *g = v->gram + dlf_skip_at(v, n, arm, 0) * (size_t)B * (size_t)B;
+            const double *g = v->gram + dlf_skip_at(v, n, arm, look) * (size_t)B * (size_t)B;
             for (int i = 0; i < B; i++)
                 for (int j = 0; j < B; j++) {
                     if (i == j)
@@ -183,7 +182,8 @@ static dlf_status measure(dlf_run *run, int first, int n, int depth, double *by_
                                   .gram = true};
     DLF_TRY_DONE(dlf_skip_look(&view, run, &stack, nets, dlf_run_seed(run) + 2, from, to,
                                "shattered gradients"));
-    for (int i = 0; i < n; i++) correlations(by_seed + (first + i) * S, &view, i, sign, S);
+    for (int i = 0; i < n; i++)
+        dlf_skip_correlations(by_seed + (first + i) * S, &view, i, 0, sign, S);
 done:
     dlf_skip_view_free(&view);
     free(sign);
