@@ -7,7 +7,7 @@
  * Shapes are chosen for the paths: one warp, several warps, several blocks per reduction. */
 #include "norm_test.h"
 
-enum { MAX_TENSORS = 16 };
+enum { MAX_TENSORS = 24 };
 static dlf_tensor pool[MAX_TENSORS];
 static int pooled;
 
@@ -187,6 +187,48 @@ static void convolutions(void **state)
     OK(dlf_conv_weight_grad(w, x, x, c, 1.0)); /* two parts of the sum */
 }
 
+/* Every version that fits, in all directions: several blocks, rest tiles, a stride, statistics. */
+static void pointwise(void **state)
+{
+    (void)state;
+    for (int layout = 0; layout < 2; layout++)
+        for (int version = 1; version <= 3; version++) {
+            release(NULL);
+            const bool nhwc = layout == DLF_NHWC;
+            dlf_tensor *x = nhwc ? REAL(1, 2, 9, 9, 20) : REAL(1, 2, 20, 9, 9);
+            dlf_tensor *dx = nhwc ? REAL(1, 2, 9, 9, 20) : REAL(1, 2, 20, 9, 9);
+            dlf_tensor *y = nhwc ? REAL(1, 2, 5, 5, 36) : REAL(1, 2, 36, 5, 5);
+            dlf_tensor *w = REAL(1, 36, 20), *bias = REAL(1, 36), *scale = REAL(1, 20);
+            dlf_tensor *shift = REAL(1, 20);
+            const dlf_conv1x1 conv = {.layout = (dlf_layout)layout,
+                                      .stride = {2, 2},
+                                      .activation = {DLF_RELU, 0.0},
+                                      .tf32 = true,
+                                      .version = version};
+            const dlf_conv1x1_fwd fwd = {.y = y,
+                                         .mean = F64(1, 36),
+                                         .var = F64(1, 36),
+                                         .x = x,
+                                         .w = w,
+                                         .bias = bias,
+                                         .scale = scale,
+                                         .shift = shift};
+            const dlf_conv1x1_bwd bwd = {.dx = dx,
+                                         .dw = REAL(1, 36, 20),
+                                         .dbias = REAL(1, 36),
+                                         .dz = y,
+                                         .x = x,
+                                         .w = w,
+                                         .scale = scale,
+                                         .shift = shift};
+            dlf_status status = dlf_conv1x1_forward(&fwd, &conv);
+            if (status != DLF_ERR_NO_KERNEL || version == 1) OK(status);
+            status = dlf_conv1x1_backward(&bwd, &conv);
+            if (status != DLF_ERR_NO_KERNEL || version == 1) OK(status);
+            OK(dlf_conv1x1_fold(scale, shift, F64(1, 20), F64(1, 20), NULL, NULL, 1.0));
+        }
+}
+
 /* Every version of every kernel that fits. The race detector pays per thread: few blocks. */
 static void normalizations(dlf_norm_kind kind)
 {
@@ -245,6 +287,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(losses, release),
         cmocka_unit_test_teardown(rows_and_windows, release),
         cmocka_unit_test_teardown(convolutions, release),
+        cmocka_unit_test_teardown(pointwise, release),
         cmocka_unit_test(batch_norm),
         cmocka_unit_test(layer_norms),
         cmocka_unit_test(group_norms),

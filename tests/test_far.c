@@ -139,6 +139,26 @@ static void conv(dlf_tensor *t)
     OK(dlf_conv_bias_grad(&t[3], &t[0], DLF_NCHW, 1.0));
 }
 
+/* y, mean, var, x, w, bias, dz, dx, dw, dbias */
+static void conv1x1_of(dlf_tensor *t, dlf_layout layout)
+{
+    const dlf_conv1x1 conv = {.layout = layout};
+    const dlf_conv1x1_fwd fwd = {
+        .y = &t[0], .mean = &t[1], .var = &t[2], .x = &t[3], .w = &t[4], .bias = &t[5]};
+    const dlf_conv1x1_bwd bwd = {
+        .dx = &t[7], .dw = &t[8], .dbias = &t[9], .dz = &t[6], .x = &t[3], .w = &t[4]};
+    OK(dlf_conv1x1_forward(&fwd, &conv));
+    OK(dlf_conv1x1_backward(&bwd, &conv));
+}
+static void conv1x1_nchw(dlf_tensor *t)
+{
+    conv1x1_of(t, DLF_NCHW);
+}
+static void conv1x1_nhwc(dlf_tensor *t)
+{
+    conv1x1_of(t, DLF_NHWC);
+}
+
 /* y, mean, rstd, x, gamma, beta, residual, dx, dresidual, dgamma, dbeta */
 static void norm_of(dlf_tensor *t, dlf_norm_kind kind, dlf_layout layout)
 {
@@ -198,6 +218,14 @@ static const far_case cases[] = {
     {"embedding", embedding, {R2(6, 4), R2(5, 4), I2(6)}},
     {"pool", pool, {R2(1, 2, 3, 3), R2(1, 2, 5, 5), R2(1, 2, 5, 5)}},
     {"conv", conv, {R2(1, 3, 3, 3), R2(1, 2, 5, 5), R2(3, 2, 3, 3), R2(3)}},
+    {"conv1x1 nchw",
+     conv1x1_nchw,
+     {R2(3, 5, 2, 4), D2(5), D2(5), R2(3, 4, 2, 4), R2(5, 4), R2(5), R2(3, 5, 2, 4), R2(3, 4, 2, 4),
+      R2(5, 4), R2(5)}},
+    {"conv1x1 nhwc",
+     conv1x1_nhwc,
+     {R2(3, 2, 4, 5), D2(5), D2(5), R2(3, 2, 4, 4), R2(5, 4), R2(5), R2(3, 2, 4, 5), R2(3, 2, 4, 4),
+      R2(5, 4), R2(5)}},
     {"batch_norm nchw", batch_nchw, NORM_OPERANDS(R2(3, 4, 2, 4), 4)},
     {"batch_norm nhwc", batch_nhwc, NORM_OPERANDS(R2(3, 2, 4, 4), 4)},
     {"layer_norm", layer, NORM_OPERANDS(R2(3, 4, 2, 4), 3)},

@@ -23,6 +23,7 @@
 
 #include "dlf/activation.h"
 #include "dlf/conv.h"
+#include "dlf/conv1x1.h"
 #include "dlf/norm.h"
 #include "dlf/tensor.h"
 #ifdef __cplusplus
