@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Normalizations and activations: dlf against PyTorch, in turns, with the copy bandwidth beside it.
+"""Normalizations, activations and convolutions: dlf against PyTorch, in turns, with the copy bandwidth beside it.
 
     python3 bench/peers/kernels.py build/default/bench_kernels [--filter REGEX] [--out FILE.json]
     python3 bench/peers/kernels.py --table FILE.json        what was stored, as Markdown
@@ -31,7 +31,14 @@ SUITES = {
         batch_rows=[(8192, 512), (64, 128)],
         images=[(8, 64, 112, 112), (8, 64, 56, 56), (8, 256, 56, 56), (8, 512, 28, 28),
                 (8, 1024, 14, 14), (8, 2048, 7, 7)],
-        sizes=[1 << 14, 1 << 20, 1 << 24, 1 << 26]),
+        sizes=[1 << 14, 1 << 20, 1 << 24, 1 << 26],
+        # (samples, channels, size, outputs, kernel, stride, pad, groups): LeNet on 28x28, a small
+        # network on 28x28 and on 8x8, ResNet-20 on 32x32, ResNet-50, depthwise.
+        convs=[(64, 1, 28, 6, 5, 1, 2, 1), (64, 6, 14, 16, 5, 1, 0, 1), (64, 1, 28, 16, 3, 1, 1, 1),
+               (64, 16, 14, 32, 3, 1, 1, 1), (64, 8, 8, 16, 3, 1, 1, 1), (64, 16, 32, 16, 3, 1, 1, 1),
+               (64, 16, 32, 32, 3, 2, 1, 1), (64, 32, 16, 32, 3, 1, 1, 1), (64, 64, 8, 64, 3, 1, 1, 1),
+               (8, 64, 56, 64, 3, 1, 1, 1), (8, 256, 14, 256, 3, 1, 1, 1), (8, 3, 224, 64, 7, 2, 3, 1),
+               (8, 96, 28, 96, 3, 1, 1, 96)]),
     # Rows of NVIDIA's own H200 table (cudnn-frontend, benchmark/norms), and long rows.
     "gpu": dict(
         rows=[(16384, 4096), (8192, 8192), (4096, 16384), (8192, 5120), (2048, 4096), (131072, 128),
@@ -39,6 +46,9 @@ SUITES = {
         batch_rows=[(65536, 1024)],
         images=[(128, 64, 112, 112), (128, 256, 56, 56), (128, 512, 28, 28), (128, 1024, 14, 14),
                 (128, 2048, 7, 7), (16, 320, 64, 64), (4, 512, 128, 128)],
+        convs=[(128, 64, 56, 64, 3, 1, 1, 1), (128, 128, 28, 128, 3, 1, 1, 1),
+               (128, 256, 14, 256, 3, 1, 1, 1), (128, 512, 7, 512, 3, 1, 1, 1),
+               (128, 3, 224, 64, 7, 2, 3, 1), (128, 144, 56, 144, 3, 1, 1, 144)],
         sizes=[1 << 20, 1 << 24, 1 << 28]),
 }
 
@@ -53,6 +63,14 @@ def suite(name, dtype):
         return (" ".join(words), f"norm {kind} {direction} {layout} {dtype} linear 32 0 1 {n} {c} {h} {w}",
                 dict(op=kind, direction=direction, shape=shape, layout=layout))
 
+    for n, c, size, k, kernel, stride, pad, groups in s["convs"] if dtype == "f32" else []:
+        for what in ("forward", "data", "weight"):
+            for layout in ("nchw", "nhwc"):
+                yield (f"conv {what} {layout} {n}x{c}x{size}x{size} {k}x{kernel}x{kernel}/{stride}"
+                       + (f" g{groups}" if groups > 1 else ""),
+                       f"conv {what} {layout} 1 {n} {c} {size} {size} {k} {groups} {kernel} {stride} {pad}",
+                       dict(op="conv", direction=what, shape=(n, c, size, size), layout=layout,
+                            kernel=(k, c // groups, kernel, kernel), arguments=(stride, pad, groups)))
     for direction in ("forward", "backward"):
         for kind in ("layer_norm", "rms_norm"):
             for shape in s["rows"]:
@@ -95,13 +113,28 @@ class Torch:
         torch.set_num_threads(threads)
         torch.manual_seed(1)
 
-    def prepare(self, op, direction, shape, layout):
+    def convolution(self, direction, x, kernel, arguments, layout):
+        torch, (stride, pad, groups) = self.torch, arguments
+        w = torch.randn(kernel, device=x.device, dtype=x.dtype)
+        b = torch.randn(kernel[0], device=x.device, dtype=x.dtype)
+        if layout == "nhwc":
+            w = w.contiguous(memory_format=torch.channels_last)
+        if direction == "forward":
+            return lambda: torch.nn.functional.conv2d(x, w, b, stride, pad, 1, groups)
+        dy = torch.randn_like(torch.nn.functional.conv2d(x, w, b, stride, pad, 1, groups))
+        wanted = [direction == "data", direction == "weight", False]
+        return lambda: torch.ops.aten.convolution_backward(
+            dy, x, w, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], groups, wanted)
+
+    def prepare(self, op, direction, shape, layout, kernel=None, arguments=None):
         torch, aten = self.torch, self.torch.ops.aten
         F = torch.nn.functional
         like = dict(device=self.device, dtype=self.dtype)
         x = torch.randn(shape, **like)
         if layout == "nhwc":
             x = x.contiguous(memory_format=torch.channels_last)
+        if op == "conv":
+            return self.convolution(direction, x, kernel, arguments, layout)
         dy = torch.randn_like(x)
         if op in ACTIVATIONS:
             forward = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "gelu": F.gelu,
