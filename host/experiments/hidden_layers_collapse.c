@@ -92,9 +92,9 @@ static dlf_status path_figures(dlf_run *run, const dlf_hidden_story *arms, int n
         run, arms, n,
         (dlf_figure){.id = "within",
                      .kind = DLF_LINES,
-                     .title = {"权重衰减把同类的特征收拢；没有它，训练误差为零后收拢就停了",
-                               "Weight decay goes on drawing each class together; without it that "
-                               "stops when every row is right"},
+                     .title = {"训练误差为零之后，只有批归一化加权重衰减使同类继续收拢",
+                               "Once every row is right, only batch norm with weight decay goes on "
+                               "drawing classes together"},
                      .subtitle = subtitle,
                      .x = step,
                      .y = {{"类内方差 / 类间方差", "variance within / between classes"}, true}},

@@ -256,6 +256,8 @@ static dlf_status probe_checks(dlf_run *run, const probed *q, const dlf_hidden_s
                    e, "what information-bottleneck accounts suggest; ordering"));
     DLF_TRY(dlf_result_fact(dlf_run_result(run), "pixels_trained",
                             estimate_at(q, TRAINED, L, PROBE(pixels)).mean, "1"));
+    DLF_TRY(dlf_result_fact(dlf_run_result(run), "pixels_free",
+                            estimate_at(q, FREE, L, PROBE(pixels)).mean, "1"));
     DLF_TRY(dlf_result_fact(dlf_run_result(run), "pixels_random",
                             estimate_at(q, RANDOM, L, PROBE(pixels)).mean, "1"));
     double *gap = malloc((size_t)q->seeds * sizeof *gap);
