@@ -81,6 +81,14 @@ static void apply_runs(float *y, const float *x, int64_t at, int64_t n, const ma
     for (int64_t i = 0; i < n; i++) y[i] = x[i] * spread[i];
 }
 
+/* A rate of 0 (or NaN) drops nothing, so that no words are needed: in a population some members
+ * have dropout and others are their controls. */
+static void keep_all(float *y, const float *x, int64_t n, float keep)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * keep;
+}
+
 /* Elements begin .. end-1 of a member, past the caches if `stream`. */
 static void apply(float *y, const float *x, int64_t begin, int64_t end, const mask *m, bool stream)
 {
@@ -91,7 +99,10 @@ static void apply(float *y, const float *x, int64_t begin, int64_t end, const ma
             m->args.run > 1 ? CHUNK - 4 : CHUNK - (int64_t)((m->args.first + (uint64_t)i) % 4);
         const int64_t n = end - i < most ? end - i : most;
         float *out = stream ? buffer : y + i;
-        (m->args.run > 1 ? apply_runs : apply_single)(out, x + i, i, n, m);
+        if (m->limit == 0)
+            keep_all(out, x + i, n, m->keep);
+        else
+            (m->args.run > 1 ? apply_runs : apply_single)(out, x + i, i, n, m);
         if (stream) dlf_cpu_stream(y + i, buffer, n);
         i += n;
     }
