@@ -7,59 +7,33 @@
 #include <string.h>
 
 #include "classifier.h"
-#include "dlf/rng.h"
+#include "digits_blocks.h"
 #include "dlf/train.h"
 #include "early_stopping_story.h"
 
-enum { BATCH = 40, TRAIN = 400, VALID = 200, TEST = 500, BLOCK = TRAIN + VALID + TEST };
+enum { BATCH = 40, TRAIN = 400, VALID = 200, TEST = 500 };
 enum { PATIENCE = 10, DECAYS = 4 };
 static const double decays[DECAYS] = {0.003, 0.01, 0.03, 0.1};
 
 /* ---- data: a block of rows per (arm, seed) ---- */
 
-/* Rows drawn afresh from the training digits for every seed; in the noisy arm a share of the labels
- * of training and validation rows is replaced by another class. Test labels stay right. */
+/* In the noisy arm a share of the labels of training and validation rows names another class. */
 static dlf_status make_blocks(dlf_run *run, dlf_dataset *out, int32_t *base)
 {
-    const int S = dlf_run_seeds(run);
-    const double share = dlf_run_real(run, "label_noise");
-    const uint64_t seed = dlf_run_seed(run);
+    const int S = dlf_run_seeds(run), blocks = STORY_ARMS * S;
     dlf_status status;
-    dlf_dataset d = {0};
-    int32_t *order = NULL;
-    DLF_TRY_DONE(dlf_digits_load(&d));
-    const size_t F = (size_t)d.features, rows = (size_t)(STORY_ARMS * S) * BLOCK;
-    *out = (dlf_dataset){
-        .name = "digits", .train = (int)rows, .features = d.features, .classes = d.classes};
-    out->x = malloc(rows * F * sizeof *out->x);
-    out->label = malloc(rows * sizeof *out->label);
-    order = malloc((size_t)d.train * sizeof *order);
-    if (!out->x || !out->label || !order) {
-        status = dlf_fail(DLF_ERR_OOM, "early-stopping: out of memory");
-        goto done;
-    }
-    for (int m = 0; m < STORY_ARMS * S; m++) {
-        const uint32_t draw = (uint32_t)(m % S);
-        base[m] = m * BLOCK;
-        dlf_permutation(order, d.train, seed, dlf_stream(DLF_PURPOSE_INPUT, 96), draw);
-        for (int i = 0; i < BLOCK; i++) {
-            const size_t to = (size_t)(base[m] + i);
-            const int from = i < TRAIN + VALID ? order[i] : d.train + i - TRAIN - VALID;
-            int label = d.label[from];
-            if (m < S && i < TRAIN + VALID &&
-                dlf_rng_uniform(seed, dlf_stream(DLF_PURPOSE_INPUT, 97), draw, (uint64_t)i) < share)
-                label = (label + 1 +
-                         (int)(dlf_rng_bits(seed, dlf_stream(DLF_PURPOSE_INPUT, 98), draw,
-                                            (uint64_t)i) %
-                               (uint32_t)(d.classes - 1))) %
-                        d.classes;
-            memcpy(out->x + to * F, d.x + (size_t)from * F, F * sizeof *out->x);
-            out->label[to] = label;
-        }
-    }
+    dlf_dataset digits = {0};
+    dlf_block *block = calloc((size_t)blocks, sizeof *block);
+    if (!block) return dlf_fail(DLF_ERR_OOM, "early-stopping: out of memory");
+    for (int m = 0; m < blocks; m++)
+        block[m] = (dlf_block){.draw = (uint32_t)(m % S),
+                               .wrong = m < S ? dlf_run_real(run, "label_noise") : 0.0};
+    DLF_TRY_DONE(dlf_digits_load(&digits));
+    DLF_TRY_DONE(dlf_blocks_make(out, base, &digits, dlf_run_seed(run),
+                                 (dlf_block_size){TRAIN, VALID, TEST}, block, blocks));
 done:
-    free(order);
-    dlf_dataset_free(&d);
+    free(block);
+    dlf_dataset_free(&digits);
     return status;
 }
 
