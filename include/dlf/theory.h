@@ -50,6 +50,25 @@ double dlf_meanfield_chi(dlf_activation f, double sigma_w2, double q);
  * (1e-3, 1e4) that a scan in steps of 1.5 sees. NaN if there is none.  cost 10 ms */
 double dlf_meanfield_edge(dlf_activation f, double sigma_b2);
 
+/* The same with dropout: every unit is kept with probability `keep`, in (0,1], and divided by it,
+ * z^l = W^l (m^l phi(z^{l-1}) / keep) + b^l; two inputs meet independent masks (Schoenholz et al.
+ * 2017, section 5). Lengths and gradients see sigma_w^2 / keep, correlations sigma_w^2:
+ *
+ *     q*    = sigma_w^2 / keep E[phi(sqrt(q*) z)^2] + sigma_b^2
+ *     chi_1 = sigma_w^2 / keep E[phi'(sqrt(q*) z)^2]
+ *     c*    = (sigma_w^2 E[phi(u) phi(v)] + sigma_b^2) / q*
+ *     chi_c = sigma_w^2 E[phi'(u) phi'(v)]
+ *
+ * For keep < 1 the correlation 1 is no fixed point: c* < 1, and chi_c < 1 at every sigma_w^2.
+ * E[phi(u) phi(v)] = sum_k a_k^2 c^k over Hermite coefficients; c*, chi_c and xi_c are NaN where q*
+ * is 0 or Infinity. keep = 1 is dlf_meanfield_solve with correlation.
+ * Error of c* below 1e-12 for smooth activations, c*^128 / 1000 with a kink.  cost 0.5 ms */
+dlf_meanfield dlf_meanfield_dropout(dlf_activation f, double sigma_w2, double sigma_b2,
+                                    double keep);
+
+/* c[0] given: the correlations of the next `layers` layers, all of length m->q_star, into c[1..]. */
+void dlf_meanfield_dropout_path(const dlf_meanfield *m, dlf_activation f, double *c, int layers);
+
 /* psi(x) = d/dx ln Gamma(x) and psi'(x), x > 0; relative error < 1e-13. */
 double dlf_digamma(double x);
 double dlf_trigamma(double x);
