@@ -231,7 +231,7 @@ static double learning_rate(const problem *q, double keep)
     double h[P * P], value[P];
     memcpy(h, q->gram, sizeof h);
     for (int j = 0; j < P; j++) h[j * P + j] += (1.0 - keep) / keep * q->diagonal[j];
-    dlf_symmetric_eigenvalues(h, P, value);
+    dlf_symmetric_eigen(h, P, value, NULL);
     return 0.2 * N / value[0];
 }
 
