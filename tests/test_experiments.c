@@ -185,6 +185,7 @@ static const struct {
     {"dropout", "scaling", "measured", 1e-3},
     {"dropout", "linear_loss", "loss", 1e-3},
     {"dropout", "c_star", "c_star", 1e-3},
+    {"norm-equilibrium", "equilibrium", "angle", 1e-3},
     {"relu-vs-sigmoid", "growth", "chi_measured", 1e-3},
     {"relu-vs-sigmoid", "condition", "ratio", 1e-3},
     {"relu-vs-sigmoid", "born_dead", "dead", 0.02},

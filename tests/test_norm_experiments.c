@@ -79,6 +79,14 @@ static void axes_are_supported(void **state)
     all_supported("norm-axes", NULL, 0);
 }
 
+/* At the balance, in a run of a second. The tolerances are those of the full run; seed 5 lies well
+ * inside. */
+static void equilibrium_is_supported(void **state)
+{
+    static const dlf_setting set[] = {{"steps", "4000"}, {"units", "16"}};
+    all_supported("norm-equilibrium", set, 2);
+}
+
 int main(int argc, char **argv)
 {
     kt_open(argc, argv);
@@ -86,6 +94,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_layer_is_a_product),
         cmocka_unit_test(axes_are_those_of_the_table),
         cmocka_unit_test(axes_are_supported),
+        cmocka_unit_test(equilibrium_is_supported),
     };
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
 }
