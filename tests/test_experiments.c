@@ -175,6 +175,8 @@ static const struct {
     {"hidden-layers", "unconstrained", "spread", 1e-3},
     {"hidden-layers", "collapse", "within", 1e-2},
     {"losses", "escape", "time", 1e-3},
+    {"conv-equals-fc", "fcn_cost", "fcn_gmacs", 0.0},
+    {"conv-equals-fc", "matrix", "weight", 0.0},
     {"bn-statistics", "laws", "measured", 1e-4},
     {"bn-statistics", "space", "effective", 1e-4},
     {"norm-axes", "sets", "in_set", 0.0},

@@ -8,10 +8,9 @@
  *     backward / forward = 2 - d_0 d_1 / S */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "compute_graph.h"
+#include "stopwatch.h"
 
 enum { INPUTS = 64, CLASSES = 10, MEMBERS = 4, DEPTHS = 4 };
 static const int depths[DEPTHS] = {1, 2, 4, 8};
@@ -81,16 +80,6 @@ static dlf_status count(dlf_run *run)
 
 /* ---- time, by depth ---- */
 
-/* Microseconds: processor time of all threads where ops run on the host, so that other programs do
- * not count; wall time where a device works for us. */
-static double now(const dlf_device *dev)
-{
-    struct timespec t;
-    const bool queued = strcmp(dev->info.backend, "cuda") == 0;
-    clock_gettime(queued ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &t);
-    return 1e6 * (double)t.tv_sec + 1e-3 * (double)t.tv_nsec;
-}
-
 /* Microseconds of the fastest of some runs: other programs can only make them slower. */
 static dlf_status time_runs(dlf_graph *g, int repeats, bool backward, double *us)
 {
@@ -98,11 +87,11 @@ static dlf_status time_runs(dlf_graph *g, int repeats, bool backward, double *us
     *us = INFINITY;
     for (int i = 0; i < repeats; i++) {
         DLF_TRY(dlf_device_sync(dev));
-        const double start = now(dev);
+        const double start = dlf_stopwatch_us(dev);
         DLF_TRY(dlf_graph_forward(g, DLF_TRAINING));
         if (backward) DLF_TRY(dlf_graph_backward(g));
         DLF_TRY(dlf_device_sync(dev));
-        const double taken = now(dev) - start;
+        const double taken = dlf_stopwatch_us(dev) - start;
         if (taken < *us) *us = taken;
     }
     return DLF_OK;

@@ -25,6 +25,15 @@ static inline dlf_verdict dlf_verdict_above(dlf_estimate e, double bound)
     return e.lo > bound ? DLF_SUPPORTED : e.hi < bound ? DLF_REFUTED : DLF_DEPENDS;
 }
 
+/* Is the mean 0, give or take `bound`? The whole interval must lie inside (an equivalence test), or
+ * outside to refute it. */
+static inline dlf_verdict dlf_verdict_within(dlf_estimate e, double bound)
+{
+    if (e.n < 3) return DLF_UNDECIDED;
+    if (e.lo > -bound && e.hi < bound) return DLF_SUPPORTED;
+    return e.lo > bound || e.hi < -bound ? DLF_REFUTED : DLF_DEPENDS;
+}
+
 /* Exact arithmetic: no seeds, no interval. */
 static inline dlf_check dlf_check_exact(const char *id, dlf_text claim, double measured)
 {
