@@ -49,9 +49,10 @@ static dlf_node body_relu(net *n, dlf_node h)
 {
     return dlf_activate(n->g, "f", h, dlf_activation_of(DLF_RELU));
 }
-static dlf_node body_gelu(net *n, dlf_node h)
+static dlf_activation_kind any_kind; /* set by the test that goes through all of them */
+static dlf_node body_any_kind(net *n, dlf_node h)
 {
-    return dlf_activate(n->g, "f", h, dlf_activation_of(DLF_GELU));
+    return dlf_activate(n->g, "f", h, dlf_activation_of(any_kind));
 }
 static dlf_node body_sigmoid_of_tanh(net *n, dlf_node h)
 {
@@ -212,6 +213,13 @@ static dlf_node body_drop(net *n, dlf_node h)
 {
     return dlf_drop(n->g, "drop", h, dlf_hyper(n->g, "rate", rates), true);
 }
+/* DropConnect: the mask is on the weights, and its backward on their gradient. */
+static dlf_node body_drop_weights(net *n, dlf_node h)
+{
+    const dlf_node w = dlf_parameter(n->g, "w", 3, (int64_t[]){P, N, N}, dlf_lecun());
+    const dlf_node kept = dlf_drop(n->g, "drop", w, dlf_hyper(n->g, "rate", rates), true);
+    return dlf_matmul(n->g, "y", h, false, kept, true, 1.0);
+}
 static dlf_node body_shared_weights(net *n, dlf_node h)
 {
     const dlf_node w = dlf_parameter(n->g, "w", 3, (int64_t[]){P, N, N}, dlf_lecun());
@@ -241,7 +249,6 @@ static const struct {
     {"matmul tt", body_matmul_tt},
     {"matmul self", body_matmul_self},
     {"relu", body_relu},
-    {"gelu", body_gelu},
     {"sigmoid of tanh", body_sigmoid_of_tanh},
     {"add", body_add},
     {"add self", body_add_self},
@@ -268,6 +275,7 @@ static const struct {
     {"convolution layer", body_conv_layer},
     {"embedding", body_embed},
     {"dropout", body_drop},
+    {"dropconnect", body_drop_weights},
     {"shared weights", body_shared_weights},
     {"shared norm", body_shared_norm},
 };
@@ -331,6 +339,10 @@ static void every_op_agrees_with_finite_differences(void **state)
     (void)state;
     for (int i = 0; i < BODIES; i++) check_gradient(bodies[i].make, bodies[i].name, DLF_LOSS_COUNT);
     for (int loss = 0; loss < LOSSES; loss++) check_gradient(body_relu, "relu", loss);
+    for (int kind = 0; kind < DLF_ACTIVATION_COUNT; kind++) {
+        any_kind = (dlf_activation_kind)kind;
+        check_gradient(body_any_kind, dlf_activation_name(any_kind), DLF_LOSS_COUNT);
+    }
 }
 
 /* A gradient that is wrong by one part in ten thousand is noticed: a seed adds to backward what the
