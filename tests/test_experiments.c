@@ -21,6 +21,18 @@ static const dlf_setting tiny[] = {
     {"fit_steps", "20"},     {"digits_steps", "4"},   {"rate", "0.02"},      {"values", "1024"},
     {"largest_batch", "8"},  {"shatter_batch", "8"},  {"n", "20"},           {"p", "6"},
     {"descent_steps", "30"}, {"masks", "20"},         {"linear_steps", "12"}};
+    {"width", "24"},         {"depth", "5"},        {"batch", "3"},
+    {"digits_depth", "2"},   {"digits_width", "8"}, {"steps", "12"},
+    {"time", "12"},          {"starts", "2"},       {"trials", "20"},
+    {"phase_width", "8"},    {"tents", "3"},        {"draws", "2"},
+    {"points", "64"},        {"tent_steps", "4"},   {"tent_width", "2"},
+    {"parameters", "310"},   {"nets", "1"},         {"channels", "6"},
+    {"norm_depth", "6"},     {"norm_batch", "8"},   {"samples", "21"},
+    {"escape_steps", "200"}, {"copies", "1"},       {"rows", "8"},
+    {"fit_steps", "20"},     {"digits_steps", "4"}, {"rate", "0.02"},
+    {"values", "1024"},      {"game_steps", "4"},   {"largest_batch", "8"},
+    {"shatter_batch", "8"},  {"n", "20"},           {"p", "6"},
+    {"descent_steps", "30"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
 {
@@ -182,6 +194,8 @@ static const struct {
     {"norm-axes", "sets", "in_set", 0.0},
     {"norm-axes", "conv", "invariant", 0.0},
     {"norm-axes", "length", "gradient", 1e-4},
+    {"bn-dependent-batches", "leak", "share", 1e-4},
+    {"bn-dependent-batches", "running", "error", 1e-4},
     {"bn-gradient-explosion", "rates", "rate", 1e-3},
     {"bn-gradient-explosion", "shattering", "correlation", 1e-2},
     {"dropout", "scaling", "measured", 1e-3},

@@ -75,9 +75,7 @@ double dlf_bn_effective(double B, double positions, double r)
 
 double dlf_bn_leak(double B)
 {
-    const double q = (B - 2.0) / B; /* E Q_ii */
-    const double one = 1.0 - 1.0 / B;
-    return 1.0 - (one * one - 2.0 * one / B + dlf_bn_fourth(B) / (B * B)) / q;
+    return B > 2.0 ? 2.0 / (B + 1.0) : NAN;
 }
 
 double dlf_ema_bias(double m, double t)

@@ -30,7 +30,7 @@ double dlf_bn_effective(double B, double positions, double r);
 
 /* dh_i/dz_j = (delta_ij - 1/B - h_i h_j / B) / s: the share of |dh_i/dz|^2 that belongs to other
  * rows than i. (delta_ij - ..) = Q is a projector, so sum_j Q_ij^2 = Q_ii = 1 - 1/B - h_i^2/B, and
- * the share is 1 - E Q_ii^2 / E Q_ii. B = 2: no gradient at all, NaN. */
+ * with E h^4 the share is 1 - E Q_ii^2 / E Q_ii = 2/(B+1). B = 2: no gradient at all, NaN. */
 double dlf_bn_leak(double B);
 
 /* ---- running statistics -----------------------------------------------------------------------
