@@ -32,6 +32,15 @@ static const dlf_param params[] = {
      NULL,
      "features",
      {"层归一化对照组的特征数（8 的倍数）", "features of the layer-norm control, a multiple of 8"}},
+    {"fold_positions",
+     DLF_PARAM_INT,
+     16384,
+     65536,
+     16,
+     1 << 22,
+     NULL,
+     "positions",
+     {"折叠测量的位置数", "positions of the folding measurement"}},
     {.name = NULL},
 };
 
@@ -92,7 +101,8 @@ static dlf_status run_bn_statistics(dlf_run *run)
 {
     DLF_TRY(dlf_bn_laws(run, 0.0, 0.45));
     DLF_TRY(dlf_bn_histogram(run, 0.45, 0.7));
-    return dlf_bn_space(run, 0.7, 1.0);
+    DLF_TRY(dlf_bn_space(run, 0.7, 0.9));
+    return dlf_bn_folding(run, 0.9, 1.0);
 }
 
 const dlf_experiment dlf_experiment_bn_statistics = {

@@ -8,6 +8,7 @@
 DLF_MUST_CHECK dlf_status dlf_bn_laws(dlf_run *run, double from, double to);
 DLF_MUST_CHECK dlf_status dlf_bn_histogram(dlf_run *run, double from, double to);
 DLF_MUST_CHECK dlf_status dlf_bn_space(dlf_run *run, double from, double to);
+DLF_MUST_CHECK dlf_status dlf_bn_folding(dlf_run *run, double from, double to);
 
 /* Batches of N(0,1), normalized by the library's own op, in host memory. */
 typedef struct dlf_bn_sample {
