@@ -27,8 +27,8 @@ foreach(e IN LISTS experiments)
   endif()
 endforeach()
 
-# Answers and data travel inside the binary, so that one file is the program.
-file(GLOB embedded_files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} answers/*.md data/*.gz)
+# Answers, data and the scripts of peers travel inside the binary, so that one file is the program.
+file(GLOB embedded_files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} answers/*.md data/*.gz bench/peers/*_peer.py)
 list(SORT embedded_files)
 set(embedded_source ${CMAKE_BINARY_DIR}/generated/embedded_files.c)
 set(asm_lines "")

@@ -101,7 +101,7 @@ expect 2 list questions more; complains 'too many'
 
 expect 2 lst; complains "did you mean 'list'?"
 expect 2 RUN; complains "did you mean 'run'?"
-for later in bench compare diagnose report verify; do
+for later in diagnose report verify; do
   expect 2 "$later"; complains 'not in this version'
   grep -qw "$later" overview && fail "help offers $later, which does not exist yet"
 done

@@ -22,7 +22,7 @@ typedef struct cli_command {
     dlf_status (*run)(const cli_call *call);
 } cli_command;
 
-extern const cli_command cli_list, cli_run, cli_plot, cli_explain, cli_doctor;
+extern const cli_command cli_list, cli_run, cli_plot, cli_explain, cli_bench, cli_compare, cli_doctor;
 
 /* NULL-terminated, in the order of the help. */
 extern const cli_command *const cli_commands[];

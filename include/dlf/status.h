@@ -26,6 +26,7 @@ extern "C" {
     X(ERR_DEVICE,       -9,    1,   "device call failed")                                \
     X(ERR_NO_KERNEL,   -10,    1,   "no kernel for this op on this device")              \
     X(ERR_SELF_CHECK,  -11,    5,   "a numerical self-check failed")                     \
+    X(ERR_FINDING,     -13,  10,    "a finding reached --fail-on")                       \
     X(ERR_CANCELLED,   -12,  130,   "interrupted; finished parts are kept")
 
 typedef enum dlf_status {

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * compare.c -- is B faster than A, or was the machine? */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dlf/bench.h"
+
+static const char *const verdict_names[] = {"SAME", "FASTER", "SLOWER", "AMBIGUOUS"};
+const char *dlf_bench_verdict_name(dlf_bench_verdict v)
+{
+    return verdict_names[v];
+}
+
+static const dlf_bench_row *find(const dlf_bench_report *r, const char *name)
+{
+    for (int i = 0; i < r->n; i++) {
+        char other[DLF_BENCH_NAME];
+        if (!r->rows[i].skipped[0] && !strcmp(dlf_bench_case_name(other, &r->rows[i].c), name))
+            return &r->rows[i];
+    }
+    return NULL;
+}
+
+/* ns / anchor's ns, round by round. */
+static double *anchored(const dlf_bench_row *row, int anchor, dlf_bench_mode mode)
+{
+    const double *us = row->runner[0].ns[mode], *them = row->runner[anchor].ns[mode];
+    double *out = us && them && row->rounds ? malloc((size_t)row->rounds * sizeof *out) : NULL;
+    for (int i = 0; out && i < row->rounds; i++) out[i] = us[i] / them[i];
+    return out;
+}
+
+/* Spread of us / anchor: small if both follow the machine in the same way. */
+static double spread(const dlf_bench_row *row, int anchor, dlf_bench_mode mode)
+{
+    double *x = anchored(row, anchor, mode);
+    const double noise = x ? dlf_bench_stats_of(x, row->rounds).noise : INFINITY;
+    free(x);
+    return isnan(noise) ? INFINITY : noise;
+}
+
+static bool within(dlf_bench_ratio r, double lo, double hi)
+{
+    return r.lo >= lo && r.hi <= hi;
+}
+static bool holds_one(dlf_bench_ratio r)
+{
+    return r.lo <= 1.0 && r.hi >= 1.0;
+}
+
+static void judge(dlf_bench_comparison *c, double least)
+{
+    const dlf_bench_ratio t = c->time, a = c->anchored;
+    const double slow = 1.0 + least, fast = 1.0 / (1.0 + least);
+    c->verdict = DLF_AMBIGUOUS;
+    if (isnan(t.value) || isnan(a.value))
+        c->why = "a sample is NaN, or an anchor is missing";
+    else if (isinf(t.hi) || isinf(a.hi))
+        c->why = "fewer than 3 rounds";
+    else if (t.lo > slow && a.lo > slow)
+        c->verdict = DLF_SLOWER, c->why = "more time, and more than the anchor explains";
+    else if (t.hi < fast && a.hi < fast)
+        c->verdict = DLF_FASTER, c->why = "less time, and less than the anchor explains";
+    else if ((holds_one(t) || within(t, fast, slow)) && (holds_one(a) || within(a, fast, slow)))
+        c->verdict = DLF_SAME, c->why = "no difference beyond the intervals";
+    else if ((t.lo > slow && a.hi < slow) || (t.hi < fast && a.lo > fast))
+        c->why = "the machine changed, not the kernel: the anchor moved as much";
+    else if ((a.lo > slow && t.hi < slow) || (a.hi < fast && t.lo > fast))
+        c->why = "the time is the same, the anchor moved";
+    else
+        c->why = "the intervals reach across the threshold; more rounds would tell";
+}
+
+static dlf_status compare_row(dlf_bench_comparison *c, const dlf_bench_row *a,
+                              const dlf_bench_row *b, dlf_bench_mode mode, double least)
+{
+    const int anchor =
+        spread(a, 1, mode) + spread(b, 1, mode) <= spread(a, 2, mode) + spread(b, 2, mode) ? 1 : 2;
+    dlf_bench_case_name(c->name, &a->c);
+    c->mode = mode;
+    c->anchor = a->runner[anchor].name;
+    c->time = dlf_bench_ratio_unpaired(b->runner[0].ns[mode], b->rounds, a->runner[0].ns[mode],
+                                       a->rounds);
+    double *x = anchored(a, anchor, mode), *y = anchored(b, anchor, mode);
+    c->anchored = (dlf_bench_ratio){NAN, NAN, NAN};
+    if (x && y) c->anchored = dlf_bench_ratio_unpaired(y, b->rounds, x, a->rounds);
+    free(x);
+    free(y);
+    judge(c, least);
+    return DLF_OK;
+}
+
+dlf_status dlf_bench_compare(dlf_bench_comparison **out, int *n, const dlf_bench_report *a,
+                             const dlf_bench_report *b, double least)
+{
+    *n = 0;
+    *out = calloc((size_t)(a->n ? a->n : 1) * DLF_BENCH_MODES, sizeof **out);
+    if (!*out) return dlf_fail(DLF_ERR_OOM, "dlf compare: no memory for %d rows", a->n);
+    for (int i = 0; i < a->n; i++) {
+        char name[DLF_BENCH_NAME];
+        const dlf_bench_row *ra = &a->rows[i], *rb = find(b, dlf_bench_case_name(name, &ra->c));
+        if (ra->skipped[0] || !rb) continue;
+        for (int m = 0; m < DLF_BENCH_MODES; m++)
+            if (ra->runner[0].ns[m] && rb->runner[0].ns[m])
+                DLF_TRY(compare_row(&(*out)[(*n)++], ra, rb, (dlf_bench_mode)m, least));
+    }
+    return DLF_OK;
+}

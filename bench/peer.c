@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ * peer.c -- a contestant in a process of its own: one JSON line in, one out. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/runner.h"
+#include "data/embedded.h"
+
+static const double hot_ns = 2e5;
+
+struct bench_peer {
+    char name[16], version[128];
+    pid_t process;
+    FILE *to, *from;
+};
+
+/* The script travels inside the program. */
+static char *script_of(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "bench/peers/%s_peer.py", name);
+    size_t size = 0;
+    const unsigned char *data = dlf_embedded_find(path, &size);
+    return data ? strndup((const char *)data, size) : NULL;
+}
+
+/* The child: standard input and output are the pipes, the error stream stays. */
+static void become(const char *python, const char *script, const int in[2], const int out[2])
+{
+    dup2(in[0], STDIN_FILENO);
+    dup2(out[1], STDOUT_FILENO);
+    close(in[0]);
+    close(in[1]);
+    close(out[0]);
+    close(out[1]);
+    execlp(python, python, "-u", "-c", script, (char *)NULL);
+    _exit(127);
+}
+
+static dlf_status spawn(bench_peer *p, const char *python, const char *script)
+{
+    int in[2], out[2];
+    if (pipe(in) != 0) return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: no pipe: %s", strerror(errno));
+    if (pipe(out) != 0) {
+        close(in[0]);
+        close(in[1]);
+        return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: no pipe: %s", strerror(errno));
+    }
+    p->process = fork();
+    if (p->process == 0) become(python, script, in, out);
+    close(in[0]);
+    close(out[1]);
+    p->to = fdopen(in[1], "w");
+    p->from = fdopen(out[0], "r");
+    if (p->process < 0 || !p->to || !p->from)
+        return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: cannot start %s: %s", python,
+                        strerror(errno));
+    return DLF_OK;
+}
+
+/* *answer is the peer's object, to be released. `request` is taken. */
+static dlf_status ask(bench_peer *p, json_t *request, json_t **answer)
+{
+    *answer = NULL;
+    char *line = request ? json_dumps(request, JSON_COMPACT) : NULL, *text = NULL;
+    size_t size = 0;
+    json_decref(request);
+    if (!line) return dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for a request");
+    const bool sent = fprintf(p->to, "%s\n", line) > 0 && fflush(p->to) == 0;
+    free(line);
+    if (sent && getline(&text, &size, p->from) > 0) *answer = json_loads(text, 0, NULL);
+    free(text);
+    if (json_is_object(*answer)) return DLF_OK;
+    json_decref(*answer);
+    *answer = NULL;
+    return dlf_fail(DLF_ERR_INTERNAL,
+                    "dlf bench: the peer '%s' gave no answer; it may have died, see above",
+                    p->name);
+}
+
+dlf_status bench_peer_start(bench_peer **out, const char *name, const char *python,
+                            const dlf_device *device)
+{
+    *out = NULL;
+    const char *chosen = python && *python ? python : getenv("DLF_PYTHON");
+    if (!chosen || !*chosen) chosen = "python3";
+    char *script = script_of(name);
+    if (!script)
+        return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no peer '%s'; there is torch",
+                        name);
+    bench_peer *p = calloc(1, sizeof *p);
+    json_t *answer = NULL;
+    dlf_status status = p ? DLF_OK : dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for a peer");
+    if (status == DLF_OK) {
+        snprintf(p->name, sizeof p->name, "%s", name);
+        status = spawn(p, chosen, script);
+    }
+    free(script);
+    if (status == DLF_OK)
+        status = ask(p,
+                     json_pack("{s:s, s:i}", "device", device->info.backend, "threads",
+                               device->info.threads),
+                     &answer);
+    const char *version = json_string_value(json_object_get(answer, "version"));
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    if (status == DLF_OK && version)
+        snprintf(p->version, sizeof p->version, "%s", version);
+    else if (p)
+        status =
+            dlf_fail(DLF_ERR_NOT_FOUND,
+                     "--against %s does not work with %s: %s (--python names another interpreter)",
+                     name, chosen, error ? error : "it did not start");
+    json_decref(answer);
+    if (status == DLF_OK)
+        *out = p;
+    else
+        bench_peer_stop(p);
+    return status;
+}
+
+void bench_peer_stop(bench_peer *p)
+{
+    if (!p) return;
+    if (p->to) fclose(p->to); /* end of its input: it leaves */
+    if (p->from) fclose(p->from);
+    if (p->process > 0) waitpid(p->process, NULL, 0);
+    free(p);
+}
+
+const char *bench_peer_name(const bench_peer *p)
+{
+    return p->name;
+}
+const char *bench_peer_version(const bench_peer *p)
+{
+    return p->version;
+}
+
+static dlf_status sample_calls(bench_runner *r, dlf_bench_mode mode, int calls, double *ns)
+{
+    json_t *answer;
+    DLF_TRY(ask(r->peer, json_pack("{s:s, s:i}", "run", dlf_bench_mode_name(mode), "calls", calls),
+                &answer));
+    const json_t *value = json_object_get(answer, "ns");
+    *ns = json_is_number(value) ? json_number_value(value) : NAN;
+    json_decref(answer);
+    return DLF_OK;
+}
+
+static dlf_status sample(bench_runner *r, dlf_bench_mode mode, double *ns)
+{
+    DLF_TRY(sample_calls(r, mode, mode == DLF_BENCH_HOT ? r->calls : 1, ns));
+    /* A framework's workers spin for some milliseconds after their last region. */
+    nanosleep(&(struct timespec){0, 5000000}, NULL);
+    return DLF_OK;
+}
+
+static json_t *description(const dlf_bench_case *c)
+{
+    json_t *shape = json_array();
+    for (int i = 0; i < c->ndim; i++)
+        json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
+    return json_pack("{s:{s:s, s:s, s:s, s:s, s:o, s:I}}", "prepare", "op", c->op, "direction",
+                     c->direction, "dtype", dlf_dtype_name(c->dtype), "layout",
+                     c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape, "groups",
+                     (json_int_t)c->groups);
+}
+
+dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_case *c)
+{
+    *r = (bench_runner){.sample = sample, .peer = p, .calls = 1};
+    snprintf(r->name, sizeof r->name, "%s", p->name);
+    json_t *answer;
+    DLF_TRY(ask(p, description(c), &answer));
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    const json_t *modes = json_object_get(answer, "modes");
+    size_t i;
+    json_t *mode;
+    json_array_foreach(modes, i,
+                       mode) for (int m = 0; m < DLF_BENCH_MODES;
+                                  m++) if (json_is_string(mode) &&
+                                           !strcmp(json_string_value(mode),
+                                                   dlf_bench_mode_name((dlf_bench_mode)m)))
+        r->modes |= 1u << m;
+    if (!r->modes) snprintf(r->note, sizeof r->note, "%s", error ? error : "does not take part");
+    json_decref(answer);
+    if (!(r->modes & 1u << DLF_BENCH_HOT)) return DLF_OK;
+    double ns;
+    DLF_TRY(sample_calls(r, DLF_BENCH_HOT, 1, &ns));
+    DLF_TRY(sample_calls(r, DLF_BENCH_HOT, 2, &ns));
+    if (ns > 0.0 && ns < hot_ns) r->calls = (int)(hot_ns / ns + 0.5);
+    return DLF_OK;
+}

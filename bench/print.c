@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ * print.c -- a report on one screen, as CSV, as Markdown. */
+#include <math.h>
+#include <string.h>
+
+#include "dlf/bench.h"
+
+/* Wider than this, a row says so; the run's own limit is in its manifest. */
+static const double noisy = 0.05;
+
+/* "12.3 us" in 9 columns. */
+static void print_time(char out[16], double ns)
+{
+    if (isnan(ns))
+        snprintf(out, 16, "NaN");
+    else if (ns < 1e3)
+        snprintf(out, 16, "%.0f ns", ns);
+    else if (ns < 1e6)
+        snprintf(out, 16, "%.*f us", ns < 1e4 ? 2 : 1, 1e-3 * ns);
+    else
+        snprintf(out, 16, "%.*f ms", ns < 1e7 ? 2 : 1, 1e-6 * ns);
+}
+
+static void flag_words(char *out, size_t size, const dlf_bench_summary *s)
+{
+    static const struct {
+        unsigned flag;
+        const char *word;
+    } words[] = {{DLF_FLAG_WRONG, "WRONG"},
+                 {DLF_FLAG_SUSPECT, "SUSPECT"},
+                 {DLF_FLAG_BITS, "not-deterministic"},
+                 {DLF_FLAG_THROTTLED, "throttled"},
+                 {DLF_FLAG_NOISY, "noisy"}};
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (s->flags & words[i].flag && at < size)
+            at += (size_t)snprintf(out + at, size - at, "%s%s", at ? " " : "", words[i].word);
+}
+
+/* Eight cells, a full one is 100 % of the copy. */
+static void bar(char *out, double share, bool utf8)
+{
+    const int cells = isnan(share) ? 0 : (int)(8.0 * fmin(share, 1.0) + 0.5);
+    out[0] = '\0';
+    for (int i = 0; i < 8; i++)
+        strcat(out, i < cells ? (utf8 ? "\u2588" : "#") : (utf8 ? "\u00b7" : "."));
+}
+
+static void table_row(FILE *out, const dlf_bench_row *row, bool utf8, bool peers)
+{
+    char name[DLF_BENCH_NAME], cold[16], hot[16], shares[32], words[64];
+    dlf_bench_summary s, h;
+    dlf_bench_case_name(name, &row->c);
+    if (row->skipped[0] || !dlf_bench_summarise(&s, row, 0, DLF_BENCH_COLD, noisy)) {
+        fprintf(out, "%-46s skipped: %s\n", name, row->skipped);
+        return;
+    }
+    print_time(cold, s.time.median);
+    snprintf(hot, sizeof hot, "-");
+    if (row->runner[0].ns[DLF_BENCH_HOT] && dlf_bench_summarise(&h, row, 0, DLF_BENCH_HOT, noisy))
+        print_time(hot, h.time.median);
+    else
+        h = s;
+    bar(shares, s.of_copy.value, utf8);
+    flag_words(words, sizeof words, &s);
+    fprintf(out, "%-46s %9s %4.1f%% %9s %7.1f %s %4.0f%%", name, cold,
+            50.0 * (s.time.hi - s.time.lo) / s.time.median, hot, s.gb_per_s, shares,
+            100.0 * s.of_copy.value);
+    if (peers && h.peer_name)
+        fprintf(out, " %5.2fx %4.2f-%-4.2f", h.peer.value, h.peer.lo, h.peer.hi);
+    else if (peers)
+        fprintf(out, " %-16s", row->n_runners > 3 && row->runner[3].note[0] ? "-" : "");
+    fprintf(out, " %8.1e %4d %s\n", row->runner[0].check.done ? row->runner[0].check.error : NAN,
+            row->rounds, words);
+}
+
+static bool has_peers(const dlf_bench_report *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->rows[i].n_runners > 3) return true;
+    return false;
+}
+
+static void print_table(FILE *out, const dlf_bench_report *r, bool utf8)
+{
+    const bool peers = has_peers(r);
+    fprintf(out, "%-46s %9s %5s %9s %7s %-13s", "case", "cold", "+-95%", "hot", "GB/s", "of copy");
+    if (peers) fprintf(out, " %-16s", "over peer (hot)");
+    fprintf(out, " %8s %4s\n", "error", "n");
+    for (int i = 0; i < r->n; i++) table_row(out, &r->rows[i], utf8, peers);
+}
+
+static void print_csv(FILE *out, const dlf_bench_report *r)
+{
+    fprintf(out, "case,family,op,direction,dtype,layout,version,runner,mode,rounds,stopped,median_"
+                 "ns,q1_ns,q3_ns,p95_ns,min_ns,"
+                 "ci_low_ns,ci_high_ns,bytes,flops,gb_per_s,gflop_per_s,of_copy,of_copy_low,of_"
+                 "copy_high,error,tolerance,ok,"
+                 "same_bits,flags\n");
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_row *row = &r->rows[i];
+        const dlf_bench_case *c = &row->c;
+        for (int k = 0; k < row->n_runners; k++)
+            for (int m = 0; m < DLF_BENCH_MODES; m++) {
+                char name[DLF_BENCH_NAME], words[64];
+                dlf_bench_summary s;
+                const dlf_bench_check *q = &row->runner[k].check;
+                if (!row->runner[k].ns[m] ||
+                    !dlf_bench_summarise(&s, row, k, (dlf_bench_mode)m, noisy))
+                    continue;
+                flag_words(words, sizeof words, &s);
+                fprintf(out,
+                        "%s,%s,%s,%s,%s,%s,%d,%s,%s,%d,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.17g,"
+                        "%.17g,%.6g,%.6g,%.6g,%.6g,"
+                        "%.6g,",
+                        dlf_bench_case_name(name, c), c->family, c->op, c->direction,
+                        dlf_dtype_name(c->dtype), c->layout == DLF_NHWC ? "nhwc" : "nchw",
+                        c->version, row->runner[k].name, dlf_bench_mode_name((dlf_bench_mode)m),
+                        row->rounds, dlf_bench_stop_name(row->stop), s.time.median, s.time.q1,
+                        s.time.q3, s.time.p95, s.time.min, s.time.lo, s.time.hi, row->bytes,
+                        row->flops, s.gb_per_s, s.gflop_per_s, s.of_copy.value, s.of_copy.lo,
+                        s.of_copy.hi);
+                if (q->done)
+                    fprintf(out, "%.6g,%.6g,%d,%d,%s\n", q->error, q->tolerance, q->ok,
+                            q->same_bits, words);
+                else
+                    fprintf(out, ",,,,%s\n", words);
+            }
+    }
+}
+
+static void print_markdown(FILE *out, const dlf_bench_report *r)
+{
+    const bool peers = has_peers(r);
+    fprintf(out, "| case | cold | ±95 %% | hot | GB/s | of the copy |%s error | rounds | |\n",
+            peers ? " over the peer (hot) |" : "");
+    fprintf(out, "| --- | ---: | ---: | ---: | ---: | ---: |%s ---: | ---: | --- |\n",
+            peers ? " ---: |" : "");
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_row *row = &r->rows[i];
+        char name[DLF_BENCH_NAME], cold[16], hot[16], words[64];
+        dlf_bench_summary s, h;
+        dlf_bench_case_name(name, &row->c);
+        if (row->skipped[0] || !dlf_bench_summarise(&s, row, 0, DLF_BENCH_COLD, noisy)) {
+            fprintf(out, "| %s | skipped: %s ||||||%s\n", name, row->skipped, peers ? "||" : "|");
+            continue;
+        }
+        dlf_bench_summarise(&h, row, 0, DLF_BENCH_HOT, noisy);
+        print_time(cold, s.time.median);
+        print_time(hot, h.time.median);
+        flag_words(words, sizeof words, &s);
+        fprintf(out, "| %s | %s | %.1f %% | %s | %.1f | %.0f %% |", name, cold,
+                50.0 * (s.time.hi - s.time.lo) / s.time.median, hot, s.gb_per_s,
+                100.0 * s.of_copy.value);
+        if (peers && h.peer_name)
+            fprintf(out, " %.2f (%.2f…%.2f) %s |", h.peer.value, h.peer.lo, h.peer.hi, h.peer_name);
+        if (peers && !h.peer_name) fprintf(out, " |");
+        fprintf(out, " %.1e | %d | %s |\n", row->runner[0].check.error, row->rounds, words);
+    }
+}
+
+dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r, dlf_bench_format format, bool utf8)
+{
+    switch (format) {
+    case DLF_BENCH_TABLE: print_table(out, r, utf8); break;
+    case DLF_BENCH_CSV: print_csv(out, r); break;
+    case DLF_BENCH_MARKDOWN: print_markdown(out, r); break;
+    }
+    return ferror(out) ? dlf_fail(DLF_ERR_OUTPUT, "the table cannot be written") : DLF_OK;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ * runner.c -- one sample of a subject: cold, hot, or as a replayed recording. */
+#include "bench/runner.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* A hot sample lasts about this long on the device, and never much longer on the host: a device
+ * whose clock says nothing (the test bed's) gets few calls. */
+static const double hot_ns = 2e5, host_ns = 2e7;
+enum { MOST_CALLS = 4096, GRAPH_CALLS = 32 };
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+/* The same work, `slow` times as long. Only where the clock is the host's. */
+static void spin(double since, double slow)
+{
+    const double until = since + slow * (now_ns() - since);
+    while (now_ns() < until) {
+    }
+}
+
+static dlf_status call(bench_runner *r)
+{
+    const double start = r->slow > 0.0 ? now_ns() : 0.0;
+    DLF_TRY(r->subject->call(r->subject));
+    if (r->slow > 0.0) spin(start, r->slow);
+    return DLF_OK;
+}
+
+static dlf_status time_calls(bench_runner *r, int calls, double *ns)
+{
+    const dlf_backend *b = r->subject->device->backend;
+    DLF_TRY(b->time_start(r->subject->device));
+    for (int i = 0; i < calls; i++) DLF_TRY(call(r));
+    DLF_TRY(b->time_stop(r->subject->device, ns));
+    *ns /= calls;
+    return DLF_OK;
+}
+
+static dlf_status time_graph(bench_runner *r, double *ns)
+{
+    const dlf_backend *b = r->subject->device->backend;
+    DLF_TRY(b->time_start(r->subject->device));
+    DLF_TRY(dlf_replay(r->recording));
+    DLF_TRY(b->time_stop(r->subject->device, ns));
+    *ns /= r->graph_calls;
+    return DLF_OK;
+}
+
+static dlf_status sample(bench_runner *r, dlf_bench_mode mode, double *ns)
+{
+    if (mode == DLF_BENCH_GRAPH) return time_graph(r, ns);
+    if (mode == DLF_BENCH_HOT) return time_calls(r, r->calls, ns);
+    if (r->evicts) DLF_TRY(bench_evict(r->evictor, r->subject));
+    return time_calls(r, 1, ns);
+}
+
+static void release(bench_runner *r)
+{
+    dlf_recording_free(r->recording);
+    r->recording = NULL;
+}
+
+/* What cannot be recorded is not timed as a graph. */
+static void record(bench_runner *r)
+{
+    dlf_device *dev = r->subject->device;
+    if (!dlf_device_records(dev) || dlf_record_begin(dev) != DLF_OK) return;
+    dlf_status status = DLF_OK;
+    for (int i = 0; i < r->graph_calls && status == DLF_OK; i++)
+        status = r->subject->call(r->subject);
+    if (dlf_record_end(dev, &r->recording) == DLF_OK && status == DLF_OK)
+        r->modes |= 1u << DLF_BENCH_GRAPH;
+}
+
+dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s, bench_evictor *e,
+                           unsigned distort)
+{
+    *r = (bench_runner){.modes = 1u << DLF_BENCH_COLD | 1u << DLF_BENCH_HOT,
+                        .sample = sample,
+                        .release = release,
+                        .subject = s,
+                        .evictor = e,
+                        .slow = distort & DLF_DISTORT_SLOW ? 1.05 : 0.0,
+                        .evicts = !(distort & DLF_DISTORT_NO_EVICT),
+                        .calls = 1};
+    snprintf(r->name, sizeof r->name, "%s", name);
+    double ns;
+    DLF_TRY(time_calls(r, 1, &ns));
+    const double start = now_ns();
+    DLF_TRY(time_calls(r, 2, &ns));
+    const double calls = fmin(hot_ns / ns, host_ns / (0.5 * (now_ns() - start)));
+    r->calls = calls > 1.0 ? (int)fmin(calls + 0.5, MOST_CALLS) : 1;
+    r->graph_calls = r->calls < GRAPH_CALLS ? r->calls : GRAPH_CALLS;
+    record(r);
+    return DLF_OK;
+}

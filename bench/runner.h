@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * runner.h -- who takes part in the rounds of a case. */
+#ifndef DLF_BENCH_RUNNER_H
+#define DLF_BENCH_RUNNER_H
+#include "bench/evict.h"
+#include "bench/subject.h"
+
+typedef struct bench_runner bench_runner;
+struct bench_runner {
+    char name[16], note[160];
+    unsigned
+        modes; /* 1 << mode: what it can be timed in; 0: it does not take part (note says why) */
+    dlf_status (*sample)(bench_runner *r, dlf_bench_mode mode, double *ns); /* per call */
+    void (*release)(bench_runner *r);
+    /* a subject on our device */
+    bench_subject *subject;
+    bench_evictor *evictor;
+    double slow; /* spin until this many times the time has passed; 0: no */
+    bool evicts;
+    int calls;       /* of a hot sample, so that the clock's resolution does not matter */
+    int graph_calls; /* of a recording */
+    dlf_recording *recording;
+    /* a peer process */
+    struct bench_peer *peer;
+    int slot; /* of the case in the peer */
+};
+
+/* The subject must outlive the runner. */
+DLF_MUST_CHECK dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s,
+                                          bench_evictor *e, unsigned distort);
+
+/* A process that is asked on stdin and answers on stdout, one line each (docs/benchmarking.md). */
+typedef struct bench_peer bench_peer;
+/*   errors  DLF_ERR_NOT_FOUND  unknown peer, or it does not start; the message carries its words */
+DLF_MUST_CHECK dlf_status bench_peer_start(bench_peer **out, const char *name, const char *python,
+                                           const dlf_device *device);
+void bench_peer_stop(bench_peer *p);
+const char *bench_peer_name(const bench_peer *p);
+const char *bench_peer_version(const bench_peer *p);
+/* r->modes = 0 and r->note = its reason when the peer has no such op. */
+DLF_MUST_CHECK dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p,
+                                               const dlf_bench_case *c);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ * store.c -- a report as JSON, and back. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dlf/bench.h"
+
+/* ---- out ------------------------------------------------------------------------------------ */
+
+/* Numbers that are none are strings. */
+static json_t *number(double x)
+{
+    if (isnan(x)) return json_string("NaN");
+    if (isinf(x)) return json_string(x > 0 ? "Infinity" : "-Infinity");
+    return json_real(x);
+}
+
+/* Six digits say more than a clock knows. */
+static double rounded(double x)
+{
+    char text[32];
+    if (!isfinite(x)) return x;
+    snprintf(text, sizeof text, "%.6g", x);
+    return strtod(text, NULL);
+}
+
+static json_t *samples(const double *ns, int n)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < n; i++) json_array_append_new(array, number(ns[i]));
+    return array;
+}
+
+/* The statistics are those of the stored samples, so that a report read again says the same. */
+static json_t *mode_object(const double *full, int n)
+{
+    double *ns = malloc((size_t)(n ? n : 1) * sizeof *ns);
+    if (!ns) return NULL;
+    for (int i = 0; i < n; i++) ns[i] = rounded(full[i]);
+    const dlf_bench_stats s = dlf_bench_stats_of(ns, n);
+    json_t *o =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:[o,o], s:o}", "median", number(rounded(s.median)),
+                  "q1", number(rounded(s.q1)), "q3", number(rounded(s.q3)), "p95",
+                  number(rounded(s.p95)), "min", number(rounded(s.min)), "ci95",
+                  number(rounded(s.lo)), number(rounded(s.hi)), "ns", samples(ns, n));
+    free(ns);
+    return o;
+}
+
+static json_t *runner_object(const dlf_bench_runner_result *r, int rounds)
+{
+    json_t *o = json_pack("{s:s, s:s}", "name", r->name, "note", r->note);
+    for (int m = 0; m < DLF_BENCH_MODES; m++)
+        if (r->ns[m])
+            json_object_set_new(o, dlf_bench_mode_name((dlf_bench_mode)m),
+                                mode_object(r->ns[m], rounds));
+    const dlf_bench_check *c = &r->check;
+    if (c->done)
+        json_object_set_new(o, "check",
+                            json_pack("{s:o, s:o, s:b, s:b}", "error", number(c->error),
+                                      "tolerance", number(c->tolerance), "ok", (int)c->ok,
+                                      "same_bits", (int)c->same_bits));
+    return o;
+}
+
+static json_t *telemetry_object(const dlf_bench_telemetry *t)
+{
+    return json_pack("{s:o, s:o, s:o, s:i}", "sm_mhz", number(t->sm_mhz), "power_w",
+                     number(t->power_w), "temperature_c", number(t->temperature_c), "throttled",
+                     t->throttled);
+}
+
+static json_t *row_object(const dlf_bench_row *row)
+{
+    char name[DLF_BENCH_NAME];
+    const dlf_bench_case *c = &row->c;
+    json_t *shape = json_array(), *runners = json_array();
+    for (int i = 0; i < c->ndim; i++)
+        json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
+    for (int i = 0; i < row->n_runners; i++)
+        json_array_append_new(runners, runner_object(&row->runner[i], row->rounds));
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "name",
+                          dlf_bench_case_name(name, c), "family", c->family, "op", c->op,
+                          "direction", c->direction, "dtype", dlf_dtype_name(c->dtype), "layout",
+                          c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape, "groups",
+                          (json_int_t)c->groups, "version", c->version);
+    if (row->skipped[0]) {
+        json_object_set_new(o, "skipped", json_string(row->skipped));
+        json_decref(runners);
+        return o;
+    }
+    json_object_set_new(o, "bytes", number(row->bytes));
+    json_object_set_new(o, "bytes_moved", number(row->bytes_moved));
+    json_object_set_new(o, "copy_bytes", number(row->copy_bytes));
+    json_object_set_new(o, "flops", number(row->flops));
+    json_object_set_new(o, "rounds", json_integer(row->rounds));
+    json_object_set_new(o, "stopped", json_string(dlf_bench_stop_name(row->stop)));
+    json_object_set_new(o, "seconds", number(rounded(row->seconds)));
+    if (row->telemetry.throttled >= 0 || !isnan(row->telemetry.sm_mhz))
+        json_object_set_new(o, "telemetry", telemetry_object(&row->telemetry));
+    json_object_set_new(o, "runners", runners);
+    return o;
+}
+
+dlf_status dlf_bench_to_json(char **out, const dlf_bench_report *r)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < r->n; i++) json_array_append_new(rows, row_object(&r->rows[i]));
+    json_t *manifest = json_loads(r->manifest ? r->manifest : "{}", 0, NULL);
+    json_t *o = json_pack("{s:s, s:b, s:o, s:o}", "schema", "dlf.bench/1", "complete",
+                          (int)r->complete, "manifest", manifest, "rows", rows);
+    *out = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(o);
+    return *out ? DLF_OK : dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for the JSON text");
+}
+
+/* ---- in ------------------------------------------------------------------------------------- */
+
+typedef struct reader {
+    const char *path;
+    int row;
+} reader;
+
+static dlf_status bad(const reader *r, const char *what)
+{
+    return dlf_fail(DLF_ERR_INPUT, "%s: row %d: %s", r->path, r->row, what);
+}
+
+static double number_of(const json_t *j)
+{
+    if (json_is_number(j)) return json_number_value(j);
+    const char *s = json_string_value(j);
+    return s && !strcmp(s, "Infinity") ? INFINITY : s && !strcmp(s, "-Infinity") ? -INFINITY : NAN;
+}
+
+static void copy_text(char *out, size_t size, const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    snprintf(out, size, "%s", s ? s : "");
+}
+
+static dlf_status read_case(dlf_bench_case *c, const json_t *row, const reader *r)
+{
+    static const dlf_dtype dtypes[] = {DLF_F32, DLF_F16, DLF_BF16};
+    const char *dtype = json_string_value(json_object_get(row, "dtype"));
+    const char *layout = json_string_value(json_object_get(row, "layout"));
+    const json_t *shape = json_object_get(row, "shape");
+    *c = (dlf_bench_case){.layout = layout && !strcmp(layout, "nhwc") ? DLF_NHWC : DLF_NCHW,
+                          .ndim = (int)json_array_size(shape),
+                          .groups = json_integer_value(json_object_get(row, "groups")),
+                          .version = (int)json_integer_value(json_object_get(row, "version"))};
+    copy_text(c->family, sizeof c->family, row, "family");
+    copy_text(c->op, sizeof c->op, row, "op");
+    copy_text(c->direction, sizeof c->direction, row, "direction");
+    if (!c->family[0] || !c->op[0] || !c->direction[0] || !dtype)
+        return bad(r, "family, op, direction or dtype is missing");
+    if (c->ndim < 1 || c->ndim > 4) return bad(r, "shape has 1 to 4 numbers");
+    for (int i = 0; i < c->ndim; i++)
+        c->shape[i] = json_integer_value(json_array_get(shape, (size_t)i));
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(dtype, dlf_dtype_name(dtypes[i]))) {
+            c->dtype = dtypes[i];
+            return DLF_OK;
+        }
+    return bad(r, "dtype is none of f32, f16, bf16");
+}
+
+static dlf_status read_samples(double **out, const json_t *mode, int rounds, const reader *r)
+{
+    const json_t *ns = json_object_get(mode, "ns");
+    if ((int)json_array_size(ns) != rounds)
+        return bad(r, "a mode has not as many samples as there are rounds");
+    *out = malloc((size_t)(rounds ? rounds : 1) * sizeof **out);
+    if (!*out) return dlf_fail(DLF_ERR_OOM, "%s: no memory for %d samples", r->path, rounds);
+    for (int i = 0; i < rounds; i++) (*out)[i] = number_of(json_array_get(ns, (size_t)i));
+    return DLF_OK;
+}
+
+static dlf_status read_runner(dlf_bench_runner_result *out, const json_t *j, int rounds,
+                              const reader *r)
+{
+    copy_text(out->name, sizeof out->name, j, "name");
+    copy_text(out->note, sizeof out->note, j, "note");
+    for (int m = 0; m < DLF_BENCH_MODES; m++) {
+        const json_t *mode = json_object_get(j, dlf_bench_mode_name((dlf_bench_mode)m));
+        if (mode) DLF_TRY(read_samples(&out->ns[m], mode, rounds, r));
+    }
+    const json_t *c = json_object_get(j, "check");
+    out->check = (dlf_bench_check){.done = c != NULL,
+                                   .error = number_of(json_object_get(c, "error")),
+                                   .tolerance = number_of(json_object_get(c, "tolerance")),
+                                   .ok = json_is_true(json_object_get(c, "ok")),
+                                   .same_bits = json_is_true(json_object_get(c, "same_bits"))};
+    return DLF_OK;
+}
+
+static dlf_status read_row(dlf_bench_row *row, const json_t *j, const reader *r)
+{
+    DLF_TRY(read_case(&row->c, j, r));
+    copy_text(row->skipped, sizeof row->skipped, j, "skipped");
+    row->telemetry = (dlf_bench_telemetry){NAN, NAN, NAN, -1};
+    if (row->skipped[0]) return DLF_OK;
+    row->bytes = number_of(json_object_get(j, "bytes"));
+    row->bytes_moved = number_of(json_object_get(j, "bytes_moved"));
+    row->copy_bytes = number_of(json_object_get(j, "copy_bytes"));
+    row->flops = number_of(json_object_get(j, "flops"));
+    row->seconds = number_of(json_object_get(j, "seconds"));
+    row->rounds = (int)json_integer_value(json_object_get(j, "rounds"));
+    const char *stop = json_string_value(json_object_get(j, "stopped"));
+    for (int i = 0; stop && i <= DLF_STOP_SEQUENTIAL; i++)
+        if (!strcmp(stop, dlf_bench_stop_name((dlf_bench_stop)i))) row->stop = (dlf_bench_stop)i;
+    const json_t *t = json_object_get(j, "telemetry");
+    if (t)
+        row->telemetry = (dlf_bench_telemetry){
+            number_of(json_object_get(t, "sm_mhz")), number_of(json_object_get(t, "power_w")),
+            number_of(json_object_get(t, "temperature_c")),
+            (int)json_integer_value(json_object_get(t, "throttled"))};
+    const json_t *runners = json_object_get(j, "runners");
+    row->n_runners = (int)json_array_size(runners);
+    if (row->n_runners < 3 || row->n_runners > DLF_BENCH_RUNNERS || row->rounds < 0)
+        return bad(r, "there are 3 to 8 runners: dlf, copy, gemm, and peers");
+    for (int i = 0; i < row->n_runners; i++)
+        DLF_TRY(read_runner(&row->runner[i], json_array_get(runners, (size_t)i), row->rounds, r));
+    return DLF_OK;
+}
+
+dlf_status dlf_bench_load(dlf_bench_report **out, const char *path)
+{
+    *out = NULL;
+    json_error_t error;
+    json_t *document = json_load_file(path, 0, &error);
+    if (!document) return dlf_fail(DLF_ERR_INPUT, "%s: %s (line %d)", path, error.text, error.line);
+    const char *schema = json_string_value(json_object_get(document, "schema"));
+    const json_t *rows = json_object_get(document, "rows");
+    dlf_bench_report *r = NULL;
+    dlf_status status = DLF_OK;
+    if (!schema || strcmp(schema, "dlf.bench/1") != 0 || !json_is_array(rows)) {
+        status = dlf_fail(DLF_ERR_INPUT,
+                          "%s is no result of dlf bench (schema dlf.bench/1 expected, found %s)",
+                          path, schema ? schema : "none");
+        goto done;
+    }
+    r = calloc(1, sizeof *r);
+    if (r) r->rows = calloc(json_array_size(rows) + 1, sizeof *r->rows);
+    if (!r || !r->rows) {
+        status = dlf_fail(DLF_ERR_OOM, "%s: no memory", path);
+        goto done;
+    }
+    r->manifest = json_dumps(json_object_get(document, "manifest"), JSON_COMPACT);
+    r->complete = json_is_true(json_object_get(document, "complete"));
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const reader where = {path, (int)i};
+        r->n = (int)i + 1;
+        DLF_TRY_DONE(read_row(&r->rows[i], json_array_get(rows, i), &where));
+    }
+    *out = r;
+done:
+    if (status != DLF_OK) dlf_bench_report_free(r);
+    json_decref(document);
+    return status;
+}
