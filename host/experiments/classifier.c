@@ -5,6 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* f(norm(w x)): nodes name, name.n, name.y. */
+static dlf_node normalised(dlf_graph *g, const char *name, dlf_node x, const classifier_spec *s)
+{
+    char part[40];
+    dlf_node h = dlf_dense_init(g, name, x, s->width, dlf_activation_of(DLF_LINEAR), s->init, NULL);
+    snprintf(part, sizeof part, "%s.n", name);
+    h = dlf_norm_layer(g, part, h, *s->norm);
+    snprintf(part, sizeof part, "%s.y", name);
+    return dlf_activate(g, part, h, s->f);
+}
+
 static dlf_status build(dlf_graph *g, const classifier_spec *s)
 {
     char name[32];
@@ -13,7 +24,7 @@ static dlf_status build(dlf_graph *g, const classifier_spec *s)
     const dlf_node label = dlf_input_int(g, "label", 2, (int64_t[]){owners, s->batch});
     for (int l = 1; l <= s->depth; l++) {
         snprintf(name, sizeof name, "h%d", l);
-        h = dlf_dense(g, name, h, s->width, s->f, s->init);
+        h = s->norm ? normalised(g, name, h, s) : dlf_dense(g, name, h, s->width, s->f, s->init);
     }
     h = dlf_dense(g, "logits", h, s->classes, dlf_activation_of(DLF_LINEAR),
                   s->last ? *s->last : s->init);
@@ -53,12 +64,12 @@ dlf_node classifier_weight(const dlf_graph *g, const classifier_spec *spec, int 
 
 dlf_node classifier_z(const dlf_graph *g, const classifier_spec *spec, int l)
 {
-    return part(g, spec, l, spec->f.kind == DLF_LINEAR ? "" : ".z", "logits");
+    return part(g, spec, l, spec->norm || spec->f.kind == DLF_LINEAR ? "" : ".z", "logits");
 }
 
 dlf_node classifier_output(const dlf_graph *g, const classifier_spec *spec, int l)
 {
-    return part(g, spec, l, "", "logits");
+    return part(g, spec, l, spec->norm ? ".y" : "", "logits");
 }
 
 dlf_status classifier_squares(const dlf_tensor *t, double *out, int64_t pitch)

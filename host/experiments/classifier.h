@@ -3,7 +3,9 @@
  *
  *   "x" -> "h1" .. "h<depth>" (f) -> "logits" -> "loss" = mean cross-entropy x loss_scale
  *
- * with parameters h1.w, h1.b, .., logits.w, logits.b and pre-activations h1.z, .. */
+ * with parameters h1.w, h1.b, .., logits.w, logits.b and pre-activations h1.z, ..
+ *
+ * With a norm a layer is f(norm(w x)), without h1.b, with h1.n.gamma and h1.n.beta. */
 #ifndef DLF_CLASSIFIER_H
 #define DLF_CLASSIFIER_H
 #include "dlf/graph.h"
@@ -16,6 +18,7 @@ typedef struct classifier_spec {
     double loss_scale;    /* 0 stands for 1                                                       */
     bool watch;           /* keep delta^l: the gradients at the pre-activations and the logits    */
     bool observe;         /* keep values and gradients of h1 .. and the logits                    */
+    const dlf_norm *norm; /* between the products and f; NULL: none                             */
     bool shared;          /* all members see one batch: x (1,B,N), label (1,B)                    */
 } classifier_spec;
 
