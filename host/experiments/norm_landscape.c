@@ -18,7 +18,8 @@ static const dlf_param params[] = {
      {"每层宽度", "units per layer"}},
     {"digits_depth",
      DLF_PARAM_INT,
-     10, 12,
+     10,
+     12,
      2,
      100,
      NULL,
@@ -80,9 +81,11 @@ const dlf_experiment dlf_experiment_norm_landscape = {
     .title = {"Batch Normalization、Instance Normalization、Layer Normalization、Group "
               "Normalization之间有什么区别？",
               "What is the difference between Batch, Instance, Layer and Group Normalization?"},
-    .claim = {"归一化允许大得多的学习率，网络越深越明显；沿梯度方向的损失更平滑、梯度更可预测",
-              "a norm allows much larger learning rates, the more so the deeper the network; along "
-              "the gradient the loss is smoother and the gradient more predictable"},
+    .claim =
+        {"BN 允许大得多的学习率，网络越深越明显，只做缩放的归一化则不然；归一化使走一步之后的梯度"
+         "更可信",
+         "batch norm allows much larger learning rates, the more so the deeper the network, and "
+         "norms that only rescale do not; with a norm the gradient can be trusted further"},
     .network = network,
     .quick_seeds = 4,
     .full_seeds = 6,

@@ -129,11 +129,10 @@ static dlf_status gain_checks(dlf_run *run, const rates *r)
         const bool centres = methods[m] == DLF_BATCH_NORM;
         c.relation = centres ? DLF_AT_LEAST : DLF_AT_MOST;
         c.expected = centres ? 4.0 : 2.0;
-        c.source = centres
-                       ? "Bjorck et al. 2018, in direction; 4: two steps of the grid"
-                       : "they rescale, but do not remove what all samples of the batch have in "
-                         "common, which is what grows in a deep ReLU network; 2: one step of "
-                         "the grid";
+        c.source = centres ? "Bjorck et al. 2018, in direction; 4: two steps of the grid"
+                           : "rescaling each sample does not remove what all samples share, which "
+                             "Bjorck et al. "
+                             "2018 (section 4) hold responsible; 2: one step of the grid";
         DLF_TRY(dlf_result_check(dlf_run_result(run), c));
     }
     double v[256];
@@ -159,8 +158,9 @@ static dlf_status figure(dlf_run *run)
     dlf_figure f = {
         .id = "rates",
         .kind = DLF_LINES,
-        .title = {"能训练的最大学习率：没有归一化时随深度下降",
-                  "The largest learning rate that trains falls with depth without a norm"},
+        .title = {"只有 BN 使能训练的最大学习率不随深度下降",
+                  "Only batch norm keeps the largest learning rate that trains from falling with "
+                  "depth"},
         .subtitle =
             {"手写数字，ReLU，He 初始化，SGD，批 32；学习率按 2 倍取格，损失降到随机水平的"
              "一半算能训练",
