@@ -46,42 +46,35 @@ static dlf_status count_fcn(int side, sliding *out)
     return status;
 }
 
-static dlf_status exact(dlf_run *run, const char *id, dlf_text claim, double measured,
-                        double expected, double tolerance, const char *source)
-{
-    dlf_check c = dlf_check_exact(id, claim, measured);
-    c.expected = expected;
-    c.tolerance = tolerance;
-    c.source = source;
-    return dlf_result_check(dlf_run_result(run), c);
-}
-
 static dlf_status count_checks(dlf_run *run, const sliding *one, const sliding *at384)
 {
     const double windows = (double)at384->outputs * at384->outputs;
     const double cost = (double)at384->conv / (double)one->conv;
     const double saving = windows * (double)one->all / (double)at384->all;
-    DLF_TRY(exact(run, "fcn_parameters",
-                  (dlf_text){"VGG-16 的全连接层改写成卷积，参数量不变",
-                             "VGG-16 with its dense layers written as convolutions has as many "
-                             "parameters"},
-                  (double)one->parameters, (double)net_find("vgg16")->parameters, 0.0,
-                  "torchvision, num_params of vgg16"));
-    DLF_TRY(exact(
+    DLF_TRY(
+        dlf_add_exact(run, "fcn_parameters",
+                      (dlf_text){"VGG-16 的全连接层改写成卷积，参数量不变",
+                                 "VGG-16 with its dense layers written as convolutions has as many "
+                                 "parameters"},
+                      (double)one->parameters, (double)net_find("vgg16")->parameters, 0.0,
+                      "torchvision, num_params of vgg16", NULL));
+    DLF_TRY(dlf_add_exact(
         run, "fcn_outputs",
         (dlf_text){"384×384 的图一次给出 36 个输出", "a 384x384 image gives 36 outputs at once"},
-        windows, pow((384 - 224) / 32 + 1, 2), 0.0, "closed form: ((384 - 224) / 32 + 1)^2"));
-    DLF_TRY(exact(run, "fcn_cost",
-                  (dlf_text){"其卷积层的代价只是 224×224 的 2.94 倍",
-                             "its convolutions cost 2.94 times those of 224x224"},
-                  cost, 384.0 * 384.0 / (224.0 * 224.0), 1e-12, "closed form: (384 / 224)^2"));
-    DLF_TRY(exact(
+        windows, pow((384 - 224) / 32 + 1, 2), 0.0, "closed form: ((384 - 224) / 32 + 1)^2", NULL));
+    DLF_TRY(dlf_add_exact(run, "fcn_cost",
+                          (dlf_text){"其卷积层的代价只是 224×224 的 2.94 倍",
+                                     "its convolutions cost 2.94 times those of 224x224"},
+                          cost, 384.0 * 384.0 / (224.0 * 224.0), 1e-12,
+                          "closed form: (384 / 224)^2", NULL));
+    DLF_TRY(dlf_add_exact(
         run, "fcn_saving",
         (dlf_text){"比逐窗口计算省 12.25 倍（只计卷积层）",
                    "12.25 times less than window by window (convolutions alone)"},
         windows / cost, 36.0 * 224.0 * 224.0 / (384.0 * 384.0), 1e-12,
         "closed form: 36 (224 / 384)^2; Long, Shelhamer & Darrell 2015, Sermanet et al. 2014 in "
-        "principle"));
+        "principle",
+        NULL));
     DLF_TRY(dlf_result_fact(dlf_run_result(run), "saving_all", saving, "1"));
     return dlf_result_fact(dlf_run_result(run), "dense_share",
                            1.0 - (double)one->conv / (double)one->all, "1");

@@ -44,4 +44,17 @@ static inline dlf_check dlf_check_exact(const char *id, dlf_text claim, double m
                        .hi = (double)NAN,
                        .relation = DLF_EQUAL};
 }
+
+/* The same with the expected side, added to the run's result. */
+static inline dlf_status dlf_add_exact(dlf_run *run, const char *id, dlf_text claim,
+                                       double measured, double expected, double tolerance,
+                                       const char *source, const char *note)
+{
+    dlf_check c = dlf_check_exact(id, claim, measured);
+    c.expected = expected;
+    c.tolerance = tolerance;
+    c.source = source;
+    c.note = note;
+    return dlf_result_check(dlf_run_result(run), c);
+}
 #endif
