@@ -29,6 +29,10 @@ static const struct op {
     {"activation", "gelu", "forward,backward", 1u << SIZES, false},
     {"activation", "silu", "forward,backward", 1u << SIZES, false},
     {"softmax_xent", "softmax_xent", "forward,backward", 1u << CLASSES, true},
+    {"ceiling", "copy", "move", 1u << SIZES, true}, /* 1 read : 1 write  */
+    {"ceiling", "add", "move", 1u << SIZES, true},  /* 2 reads : 1 write */
+    {"ceiling", "read", "move", 1u << SIZES, true},
+    {"ceiling", "write", "move", 1u << SIZES, true},
 };
 enum { OPS = sizeof ops / sizeof *ops };
 
@@ -289,14 +293,14 @@ static void push_shapes(list *l, const struct op *o, const shape table[SHAPES][M
 }
 
 static const dlf_dtype dtypes[] = {DLF_F32, DLF_F16, DLF_BF16};
-static const char *const directions[] = {"forward", "backward", "infer", NULL};
+static const char *const directions[] = {"forward", "backward", "infer", "move", NULL};
 
 static void push_all(list *l, int suite)
 {
     for (int t = 0; t < 3; t++) {
         if (!listed(l->choice->dtypes ? l->choice->dtypes : "f32", dlf_dtype_name(dtypes[t])))
             continue;
-        for (int d = 0; d < 3; d++) {
+        for (int d = 0; d < 4; d++) {
             if (!listed(l->choice->directions, directions[d])) continue;
             for (int i = 0; i < OPS; i++)
                 if (taken(l->choice->what, &ops[i]) && listed(ops[i].directions, directions[d]) &&

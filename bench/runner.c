@@ -58,7 +58,10 @@ static dlf_status time_graph(bench_runner *r, double *ns)
 static dlf_status sample(bench_runner *r, dlf_bench_mode mode, double *ns)
 {
     if (mode == DLF_BENCH_GRAPH) return time_graph(r, ns);
-    if (mode == DLF_BENCH_HOT) return time_calls(r, r->calls, ns);
+    if (mode == DLF_BENCH_HOT) { /* whoever was before us left other operands in the caches */
+        DLF_TRY(r->subject->call(r->subject));
+        return time_calls(r, r->calls, ns);
+    }
     if (r->evicts) DLF_TRY(bench_evict(r->evictor, r->subject));
     return time_calls(r, 1, ns);
 }

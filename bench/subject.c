@@ -168,6 +168,42 @@ done:
     return status;
 }
 
+/* ---- ceilings: what memory gives to ops that do next to nothing ----------------------------- */
+
+static dlf_status read_once(bench_subject *s)
+{
+    return dlf_moments(&s->t[C], &s->t[A]);
+}
+static dlf_status write_once(bench_subject *s)
+{
+    return dlf_tensor_zero(&s->t[C]);
+}
+
+dlf_status bench_build_ceiling(bench_subject *s)
+{
+    static const struct {
+        const char *op;
+        int reads, writes;
+        dlf_status (*call)(bench_subject *s);
+    } known[] = {{"copy", 1, 1, copy_once},
+                 {"add", 2, 1, add_once},
+                 {"read", 1, 0, read_once},
+                 {"write", 0, 1, write_once}};
+    const int64_t shape[] = {1, s->c.shape[0]}, moments[] = {1, DLF_MOMENTS};
+    const dlf_dtype real = s->device->real;
+    int k = 0;
+    while (strcmp(known[k].op, s->c.op)) k++;
+    for (int i = 0; i < known[k].reads; i++)
+        DLF_TRY(bench_input(s, A + i, real, DLF_F32, 2, shape, 0.0, 1.0));
+    if (known[k].writes)
+        DLF_TRY(bench_output(s, C, real, 2, shape));
+    else
+        DLF_TRY(bench_output(s, C, DLF_F64, 2, moments));
+    s->bytes = s->bytes_moved = 4.0 * (known[k].reads + known[k].writes) * (double)shape[1];
+    s->call = known[k].call;
+    return DLF_OK;
+}
+
 /* ---- cases ---------------------------------------------------------------------------------- */
 
 static const struct builder {
@@ -176,7 +212,7 @@ static const struct builder {
 } builders[] = {
     {"layer_norm", bench_build_norm},      {"batch_norm", bench_build_norm},
     {"group_norm", bench_build_norm},      {"activation", bench_build_activation},
-    {"softmax_xent", bench_build_softmax},
+    {"softmax_xent", bench_build_softmax}, {"ceiling", bench_build_ceiling},
 };
 
 dlf_status bench_subject_new(bench_subject *s, dlf_device *device, const dlf_bench_case *c,

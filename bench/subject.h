@@ -48,5 +48,6 @@ DLF_MUST_CHECK dlf_status bench_output(bench_subject *s, int i, dlf_dtype dtype,
 dlf_status bench_build_norm(bench_subject *s);
 dlf_status bench_build_activation(bench_subject *s);
 dlf_status bench_build_softmax(bench_subject *s);
+dlf_status bench_build_ceiling(bench_subject *s);
 
 #endif

@@ -293,6 +293,25 @@ static void hostile_files_are_refused(void **state)
     assert_int_equal(dlf_bench_load(&r, temporary()), DLF_ERR_INPUT);
 }
 
+static void figures_come_from_what_is_stored(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = made_up(350e3, 1.0, 1);
+    dlf_result *result = NULL;
+    r->rows->flops = 7.0 * 512 * 1024;
+    OK(dlf_bench_to_result(&result, r));
+    assert_int_equal(dlf_result_figures(result), 2); /* no peers, no figure of them */
+    const dlf_table *cold = dlf_result_find_table(result, "cold");
+    assert_int_equal(dlf_table_rows(cold), 1);
+    dlf_bench_summary s;
+    assert_true(dlf_bench_summarise(&s, r->rows, 0, DLF_BENCH_COLD, 0.05));
+    near(dlf_table_cell(cold, 0, dlf_table_find_column(cold, "of_copy")).number, s.of_copy.value,
+         0.0);
+    assert_int_equal(dlf_table_rows(dlf_result_find_table(result, "intensities")), 1);
+    dlf_result_free(result);
+    dlf_bench_report_free(r);
+}
+
 /* ---- cases ---------------------------------------------------------------------------------- */
 
 static int count_cases(dlf_bench_choice choice)
@@ -441,6 +460,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_too_good_is_suspect),
         cmocka_unit_test(a_report_survives_storing),
         cmocka_unit_test(hostile_files_are_refused),
+        cmocka_unit_test(figures_come_from_what_is_stored),
         cmocka_unit_test(choices_choose)};
     const struct CMUnitTest device[] = {
         cmocka_unit_test(every_family_passes_the_gate), cmocka_unit_test(a_wrong_result_is_told),

@@ -8,6 +8,7 @@
 #include "cli/selection.h"
 #include "cli/words.h"
 #include "dlf/bench.h"
+#include "report/plot.h"
 #include "result/atomic_file.h"
 
 typedef enum output { TABLE, JSON, CSV, MARKDOWN } output;
@@ -147,6 +148,28 @@ static dlf_status store(const dlf_bench_report *r, const char *path, const cli_c
     return status;
 }
 
+/* Tables and figures into a directory. */
+static dlf_status draw(const dlf_bench_report *r, const cli_call *call, output what)
+{
+    const char *dir = cli_value(call->args, "plot", NULL);
+    dlf_result *result = NULL;
+    char note[256] = "";
+    if (!dir) return DLF_OK;
+    DLF_TRY(dlf_bench_to_result(&result, r));
+    const dlf_plot_options options = {.languages = (call->language->zh ? DLF_PLOT_ZH : 0u) |
+                                                   (call->language->en ? DLF_PLOT_EN : 0u),
+                                      .note = note,
+                                      .note_size = sizeof note};
+    dlf_status status = dlf_result_store(result, dir);
+    if (status == DLF_OK) status = dlf_plot(result, dir, options);
+    if (*note) cli_warn("%s", note);
+    if (status == DLF_OK && what == TABLE)
+        printf("%s %s/: %d %s\n", cli_say(call->language, CLI_WROTE), dir,
+               dlf_result_figures(result), cli_say(call->language, CLI_FIGURES));
+    dlf_result_free(result);
+    return status;
+}
+
 /* What the run ended with is kept, whatever becomes of showing and storing what it measured. */
 static dlf_status deliver(const dlf_bench_report *r, dlf_status ended, const cli_call *call,
                           output what)
@@ -156,15 +179,17 @@ static dlf_status deliver(const dlf_bench_report *r, dlf_status ended, const cli
     const char *path = cli_value(call->args, "out", NULL);
     if (path) DLF_TRY(store(r, path, call, what));
     DLF_TRY(show(r, what));
+    DLF_TRY(draw(r, call, what));
     return ended == DLF_OK ? DLF_OK : dlf_fail(ended, "%s", sentence);
 }
 
 /* Stored results again: tables are functions of what was measured. */
-static dlf_status show_stored(const char *path, output what)
+static dlf_status show_stored(const cli_call *call, output what)
 {
     dlf_bench_report *r = NULL;
-    DLF_TRY(dlf_bench_load(&r, path));
-    const dlf_status status = show(r, what);
+    DLF_TRY(dlf_bench_load(&r, cli_value(call->args, "show", "")));
+    dlf_status status = show(r, what);
+    if (status == DLF_OK) status = draw(r, call, what);
     dlf_bench_report_free(r);
     return status;
 }
@@ -181,7 +206,7 @@ static dlf_status run(const cli_call *call)
     int n = 0;
     dlf_status status;
     DLF_TRY(read_output(&what, a));
-    if (cli_has(a, "show")) return show_stored(cli_value(a, "show", ""), what);
+    if (cli_has(a, "show")) return show_stored(call, what);
     DLF_TRY(read_options(&o, a));
     DLF_TRY(read_choice(&choice, a));
     DLF_TRY(dlf_bench_cases(&cases, &n, &choice));
@@ -239,6 +264,7 @@ static const cli_flag flags[] = {
     CLI_FLAG("list", 0, NULL, "只列出将要测的", "only list what would be timed"),
     CLI_FLAG("show", 0, "FILE.json", "显示已存的结果，不计时", "show what is stored, time nothing"),
     CLI_FLAG("out", 'o', "FILE.json", "存下全部样本", "store all samples"),
+    CLI_FLAG("plot", 0, "DIR", "画图并写出表格", "draw figures and write tables into DIR"),
     CLI_FLAG("json", 0, NULL, "输出 JSON", "print JSON"),
     CLI_FLAG("csv", 0, NULL, "输出 CSV", "print CSV"),
     CLI_FLAG("markdown", 0, NULL, "输出 Markdown 表格", "print a Markdown table"),

@@ -233,6 +233,9 @@ typedef enum dlf_bench_format {
 DLF_MUST_CHECK dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r,
                                           dlf_bench_format format, bool utf8);
 
+/* Tables `times` and `peers`, figures `roofline`, `of_copy` and `peers`, for dlf_plot. */
+DLF_MUST_CHECK dlf_status dlf_bench_to_result(dlf_result **out, const dlf_bench_report *r);
+
 /* ---- two runs ------------------------------------------------------------------------------- */
 
 typedef enum dlf_bench_verdict {
