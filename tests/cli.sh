@@ -269,7 +269,7 @@ grep -q '^Q7' stdout && fail "vanishing was computed although there is no place 
 
 # interrupt DIR EXPERIMENT...: start a long run and press Ctrl-C once; the exit code is left in $code.
 interrupt() {
-  local dir=$1 pid watchdog
+  local dir=$1 pid try
   shift
   set -m # background jobs of a script ignore SIGINT; with job control they do not
   "$dlf" run "$@" --full --no-plot --device cpu --out "$dir" --set activation=tanh --set width=64 \
@@ -283,11 +283,15 @@ interrupt() {
   done
   sleep 1
   kill -INT $pid
-  (sleep 60; kill -KILL $pid) 2>/dev/null &
-  watchdog=$!
+  # Sixty seconds to obey. Not by a `sleep 60` in the background: it would outlive this script and
+  # hold its output open, which ctest waits for.
+  for try in {1..600}; do
+    kill -0 $pid 2>/dev/null || break
+    [ "$try" = 600 ] && kill -KILL $pid
+    sleep 0.1
+  done
   wait $pid
   code=$?
-  kill $watchdog 2>/dev/null
 }
 
 interrupt ctrl exploding vanishing
