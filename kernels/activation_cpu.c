@@ -14,16 +14,23 @@ static const float selu_alpha = 1.67326324235437728482f;
 /* ---- forward: y = f(x) ---------------------------------------------------------------------- */
 
 typedef void forward_fn(float *y, const float *x, int64_t n, float alpha);
+typedef void forward_lines_fn(float *y, const float *x, dlf_cpu_lines lines, bool stream,
+                              float alpha);
 
 #define FORWARD(name, value)                                                                       \
-    static void name##_forward(float *y, const float *x, int64_t n, float alpha)                   \
+    static inline float name##_of(float v, float alpha)                                            \
     {                                                                                              \
         (void)alpha;                                                                               \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                        \
-        {                                                                                          \
-            const float v = x[i];                                                                  \
-            y[i] = (value);                                                                        \
-        }                                                                                          \
+        return (value);                                                                            \
+    }                                                                                              \
+    static void name##_forward(float *y, const float *x, int64_t n, float alpha)                   \
+    {                                                                                              \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = name##_of(x[i], alpha);         \
+    }                                                                                              \
+    static void name##_forward_lines(float *y, const float *x, dlf_cpu_lines lines, bool stream,   \
+                                     float alpha)                                                  \
+    {                                                                                              \
+        DLF_CPU_EACH_LINE(i, lines, stream, y, x, x, name##_of(x[i], alpha))                       \
     }
 
 /* min(v, 0) that keeps a NaN, for the exponential half of elu and selu */
@@ -49,17 +56,25 @@ FORWARD(softplus, vm_softplus(v))
 /* ---- backward: dx = dy f'; v is x for gelu, gelu_tanh, silu, else y = f(x) ------------------- */
 
 typedef void backward_fn(float *dx, const float *dy, const float *xy, int64_t n, float alpha);
+typedef void backward_lines_fn(float *dx, const float *dy, const float *xy, dlf_cpu_lines lines,
+                               bool stream, float alpha);
 
 #define BACKWARD(name, slope)                                                                      \
+    static inline float name##_slope_of(float v, float alpha)                                      \
+    {                                                                                              \
+        (void)alpha;                                                                               \
+        return (slope);                                                                            \
+    }                                                                                              \
     static void name##_backward(float *dx, const float *dy, const float *xy, int64_t n,            \
                                 float alpha)                                                       \
     {                                                                                              \
-        (void)alpha;                                                                               \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                        \
-        {                                                                                          \
-            const float v = xy[i];                                                                 \
-            dx[i] = dy[i] * (slope);                                                               \
-        }                                                                                          \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) dx[i] =                                \
+            dy[i] * name##_slope_of(xy[i], alpha);                                                 \
+    }                                                                                              \
+    static void name##_backward_lines(float *dx, const float *dy, const float *xy,                 \
+                                      dlf_cpu_lines lines, bool stream, float alpha)               \
+    {                                                                                              \
+        DLF_CPU_EACH_LINE(i, lines, stream, dx, dy, xy, dy[i] * name##_slope_of(xy[i], alpha))     \
     }
 
 static inline float gelu_slope(float x)
@@ -111,25 +126,36 @@ static void linear_backward(float *dx, const float *dy, const float *xy, int64_t
     if (dx != dy) memcpy(dx, dy, (size_t)n * sizeof *dx);
 }
 
+static void linear_backward_lines(float *dx, const float *dy, const float *xy, dlf_cpu_lines lines,
+                                  bool stream, float alpha)
+{
+    (void)xy;
+    linear_forward_lines(dx, dy, lines, stream, alpha);
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------- */
 
 /* `cost` is in elementary operations per element, for dlf_cpu_threads. */
 static const struct kind {
     forward_fn *forward;
     backward_fn *backward;
+    forward_lines_fn *forward_lines;
+    backward_lines_fn *backward_lines;
     double forward_cost, backward_cost;
 } kinds[DLF_ACTIVATION_COUNT] = {
-    [DLF_LINEAR] = {linear_forward, linear_backward, 0.2, 0.2},
-    [DLF_SIGMOID] = {sigmoid_forward, sigmoid_backward, 1.0, 0.3},
-    [DLF_TANH] = {tanh_forward, tanh_backward, 1.0, 0.3},
-    [DLF_RELU] = {relu_forward, relu_backward, 0.2, 0.3},
-    [DLF_LEAKY_RELU] = {leaky_relu_forward, leaky_relu_backward, 0.2, 0.3},
-    [DLF_ELU] = {elu_forward, elu_backward, 1.0, 0.3},
-    [DLF_SELU] = {selu_forward, selu_backward, 1.0, 0.3},
-    [DLF_GELU] = {gelu_forward, gelu_backward, 2.0, 2.0},
-    [DLF_GELU_TANH] = {gelu_tanh_forward, gelu_tanh_backward, 1.0, 1.5},
-    [DLF_SILU] = {silu_forward, silu_backward, 1.0, 1.0},
-    [DLF_SOFTPLUS] = {softplus_forward, softplus_backward, 2.0, 1.0},
+#define KIND(name) name##_forward, name##_backward, name##_forward_lines, name##_backward_lines
+    [DLF_LINEAR] = {KIND(linear), 0.2, 0.2},
+    [DLF_SIGMOID] = {KIND(sigmoid), 1.0, 0.3},
+    [DLF_TANH] = {KIND(tanh), 1.0, 0.3},
+    [DLF_RELU] = {KIND(relu), 0.2, 0.3},
+    [DLF_LEAKY_RELU] = {KIND(leaky_relu), 0.2, 0.3},
+    [DLF_ELU] = {KIND(elu), 1.0, 0.3},
+    [DLF_SELU] = {KIND(selu), 1.0, 0.3},
+    [DLF_GELU] = {KIND(gelu), 2.0, 2.0},
+    [DLF_GELU_TANH] = {KIND(gelu_tanh), 1.0, 1.5},
+    [DLF_SILU] = {KIND(silu), 1.0, 1.0},
+    [DLF_SOFTPLUS] = {KIND(softplus), 2.0, 1.0},
+#undef KIND
 };
 
 enum {
@@ -155,15 +181,27 @@ static void compute(const job *j, float *out, const float *a, const float *b, in
         j->kind->forward(out, a, n, j->alpha);
 }
 
+static void compute_lines(const job *j, float *out, const float *a, const float *b, int64_t n)
+{
+    const dlf_cpu_lines lines = dlf_cpu_lines_of(out, n);
+    compute(j, out, a, b, lines.first);
+    if (j->b)
+        j->kind->backward_lines(out, a, b, lines, j->stream, j->alpha);
+    else
+        j->kind->forward_lines(out, a, lines, j->stream, j->alpha);
+    const int64_t end = lines.end;
+    compute(j, out + end, a + end, b ? b + end : NULL, n - end);
+}
+
 /* Elements i .. i + n of member p. */
 static void run_chunk(const job *j, int64_t p, int64_t i, int64_t n)
 {
     const dlf_dtype dtype = j->out->dtype;
     const int64_t to = p * j->out->stride + i, from = p * j->a->stride + i;
     const int64_t from_b = j->b ? p * j->b->stride + i : 0;
-    if (dtype == DLF_F32 && !j->stream) {
-        compute(j, (float *)j->out->data + to, (const float *)j->a->data + from,
-                j->b ? (const float *)j->b->data + from_b : NULL, n);
+    if (dtype == DLF_F32) {
+        compute_lines(j, (float *)j->out->data + to, (const float *)j->a->data + from,
+                      j->b ? (const float *)j->b->data + from_b : NULL, n);
         return;
     }
     _Alignas(64) float result[PIECE], a_values[PIECE], b_values[PIECE];
@@ -172,10 +210,7 @@ static void run_chunk(const job *j, int64_t p, int64_t i, int64_t n)
         const float *a = dlf_cpu_load(a_values, j->a->data, dtype, from + k, count);
         const float *b = j->b ? dlf_cpu_load(b_values, j->b->data, dtype, from_b + k, count) : NULL;
         compute(j, result, a, b, count);
-        if (j->stream)
-            dlf_cpu_stream((float *)j->out->data + to + k, result, count);
-        else
-            dlf_cpu_store(j->out->data, dtype, to + k, result, count);
+        dlf_cpu_store(j->out->data, dtype, to + k, result, count);
     }
 }
 

@@ -119,9 +119,24 @@ static inline float vm_sigmoid(float x)
     return vm_sigmoid_both(x).value;
 }
 
+/* m / (m + 2) with m = e^(-2|x|) - 1: vm_expm1_nonpos of -2|x|, with the factor -2 inside the
+ * constants. */
 static inline float vm_tanh(float x)
 {
-    const float m = vm_expm1_nonpos(-2.0f * fabsf(x));
+    const float limit = 20.0f, magic = 12582912.0f + 128.0f;
+    const float a = limit < fabsf(x) ? limit : fabsf(x);
+    const float t = fmaf(a, -2.0f * VM_LOG2E, magic); /* as in vm_reduce */
+    const float n = t - magic;
+    const float h = fmaf(n, 0.5f * VM_LN2_LO, fmaf(n, 0.5f * VM_LN2_HI, a));
+    const float twice = dlf_float_of_bits(dlf_bits_of_float(t) << 23); /* 2^(n+1) */
+    float p = 64.0f * 0.000198459581329f;
+    p = fmaf(p, h, -32.0f * 0.0013941652492f);
+    p = fmaf(p, h, 16.0f * 0.00833339163722f);
+    p = fmaf(p, h, -8.0f * 0.0416663487105f);
+    p = fmaf(p, h, 4.0f * 0.166666663524f);
+    p = fmaf(p, h, -2.0f * 0.500000004682f);
+    const float w = fmaf(p, h * h, h);
+    const float m = fmaf(-w, twice, fmaf(twice, 0.5f, -1.0f));
     return copysignf(m / (m + 2.0f), x);
 }
 
@@ -167,16 +182,16 @@ static inline vm_tail vm_normal_tail(float a)
     p = fmaf(p, s, VM_PDF_0 * (0.499999930507f / 4.0f));
     p = fmaf(p, s, VM_PDF_0 * -0.5f);
     p = fmaf(p, s, VM_PDF_0);
-    float over = a + 9.37673332678f, under = a + 9.37683297819f;
-    over = fmaf(over, a, 40.7077691326f);
-    over = fmaf(over, a, 94.2610724629f);
-    over = fmaf(over, a, 103.089089949f);
+    float over = fmaf(a, 0x1p-64f, 0x1p-64f * 9.37673332678f), under = a + 9.37683297819f;
+    over = fmaf(over, a, 0x1p-64f * 40.7077691326f);
+    over = fmaf(over, a, 0x1p-64f * 94.2610724629f);
+    over = fmaf(over, a, 0x1p-64f * 103.089089949f);
     under = fmaf(under, a, 41.7032410694f);
     under = fmaf(under, a, 103.725111509f);
     under = fmaf(under, a, 140.838094241f);
     under = fmaf(under, a, 82.2531919383f);
     return (vm_tail){dlf_float_of_bits(dlf_bits_of_float(p) + (dlf_bits_of_float(t) << 23)),
-                     dlf_float_of_bits(dlf_bits_of_float(over / under) - (64u << 23))};
+                     over / under};
 }
 
 /* Cumulative distribution and density of N(0,1); not of a NaN. */
