@@ -41,6 +41,11 @@ typedef struct bn_coefs {
     float *hi, *scale, *shift, *slope, *offset;
 } bn_coefs;
 
+static inline int64_t at_most(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static inline bn bn_of(const dlf_tensor *x, const dlf_norm *norm)
 {
     dlf_norm_geometry g = {0};

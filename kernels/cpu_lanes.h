@@ -52,6 +52,28 @@ static inline void lanes_keep_last(lanes *v, int64_t n)
     *v = (lanes)((lane_bits)*v & *(const lane_bits *)(ramp + n));
 }
 
+/* The first n < LANES lanes from memory, 0 in the others; and to memory. No other memory is
+ * touched.
+ */
+static inline void lanes_load_some(lanes *v, const float *p, int64_t n)
+{
+#if defined(__AVX512F__)
+    *v = (lanes)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+#else
+    *v = (lanes){0};
+    for (int64_t i = 0; i < n; i++) (*v)[i] = p[i];
+#endif
+}
+
+static inline void lanes_store_some(float *p, const lanes *v, int64_t n)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)*v);
+#else
+    for (int64_t i = 0; i < n; i++) p[i] = (*v)[i];
+#endif
+}
+
 /* out = a b + c, rounded once. out may be any of them. */
 static inline void lanes_fma(lanes *out, const lanes *a, const lanes *b, const lanes *c)
 {
