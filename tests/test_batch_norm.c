@@ -99,10 +99,11 @@ static void large_outputs_match_reference(void **state)
     if (strcmp(kt_dev->info.backend, "cpu") != 0) skip();
     const nt_case cases[] = {
         {.P = 1, .N = 2, .C = 17, .H = 249, .W = 251, .layout = DLF_NCHW, .residual = true},
+        {.P = 1, .N = 2, .C = 17, .H = 249, .W = 251, .layout = DLF_NCHW, .shift = 0.3f},
         {.P = 1, .N = 3, .C = 4219, .H = 13, .W = 13, .layout = DLF_NCHW},
         {.P = 1, .N = 1, .C = 37, .H = 239, .W = 241, .layout = DLF_NHWC},
     };
-    for (int k = 0; k < 3; k++) {
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         nt_case c = cases[k];
         c.kind = DLF_BATCH_NORM;
         assert_true(nt_run(c));
