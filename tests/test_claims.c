@@ -114,12 +114,91 @@ static void steps_are_interpolated(void **state)
     assert_int_equal(at[7], 100000);
 }
 
+/* ---- batch norm: Q25 ---- */
+
+static void bn_statistics(void **state)
+{
+    static const dlf_setting set[] = {{"values", "32768"}, {"fold_positions", "512"}};
+    static const expectation found[] = {
+        {"mean_noise", DLF_SUPPORTED},       {"variance_bias", DLF_SUPPORTED},
+        {"variance_noise", DLF_SUPPORTED},   {"fourth_moment", DLF_SUPPORTED},
+        {"relu_mean", DLF_SUPPORTED},        {"correlation", DLF_SUPPORTED},
+        {"layer_norm_batch", DLF_SUPPORTED}, {"group_norm_batch", DLF_SUPPORTED},
+        {"beta_3", DLF_SUPPORTED},           {"beta_4", DLF_SUPPORTED},
+        {"beta_8", DLF_SUPPORTED},           {"beta_32", DLF_SUPPORTED},
+        {"two_signs", DLF_SUPPORTED},        {"bounded", DLF_SUPPORTED},
+        {"effective_batch", DLF_SUPPORTED},  {"digits_effective", DLF_SUPPORTED},
+        {"fold_dense", DLF_SUPPORTED},       {"fold_conv1x1", DLF_SUPPORTED},
+        {"fold_conv3x3", DLF_SUPPORTED},     {NULL, DLF_SUPPORTED}};
+    dlf_result *r = run("bn-statistics", 3, set, sizeof set / sizeof set[0]);
+    expect(r, found);
+    dlf_result_free(r);
+}
+
+static void bn_gradient_explosion(void **state)
+{
+    static const dlf_setting set[] = {
+        {"width", "256"}, {"depth", "12"}, {"largest_batch", "64"}, {"shatter_batch", "64"}};
+    static const expectation found[] = {{"bn_relu_64", DLF_SUPPORTED},
+                                        {"bn_relu_large", DLF_SUPPORTED},
+                                        {"bn_linear_64", DLF_SUPPORTED},
+                                        {"ln_relu_64", DLF_SUPPORTED},
+                                        {"plain_relu_64", DLF_SUPPORTED},
+                                        {"scale_free", DLF_SUPPORTED},
+                                        {"shattering", DLF_SUPPORTED},
+                                        {"shattering_layer_norm", DLF_SUPPORTED},
+                                        {NULL, DLF_SUPPORTED}};
+    dlf_result *r = run("bn-gradient-explosion", 3, set, sizeof set / sizeof set[0]);
+    expect(r, found);
+    dlf_result_free(r);
+}
+
+static void bn_dependent_batches(void **state)
+{
+    static const dlf_setting set[] = {{"values", "32768"}, {"steps", "60"}, {"channels", "400"}};
+    static const expectation found[] = {{"sorted_fails", DLF_SUPPORTED},
+                                        {"mixed_works", DLF_SUPPORTED},
+                                        {"sorted_layer_norm", DLF_SUPPORTED},
+                                        {"sorted_group_norm", DLF_SUPPORTED},
+                                        {"sorted_none", DLF_SUPPORTED},
+                                        {"class_mean", DLF_SUPPORTED},
+                                        {"silent_pair", DLF_SUPPORTED},
+                                        {"leak", DLF_SUPPORTED},
+                                        {"leak_layer_norm", DLF_SUPPORTED},
+                                        {"game_batch_norm", DLF_SUPPORTED},
+                                        {"game_batch_norm_evaluation", DLF_SUPPORTED},
+                                        {"game_layer_norm", DLF_SUPPORTED},
+                                        {"running_bias", DLF_SUPPORTED},
+                                        {"running_noise", DLF_SUPPORTED},
+                                        {"running_variance", DLF_SUPPORTED},
+                                        {"modes_layer_norm", DLF_SUPPORTED},
+                                        {NULL, DLF_SUPPORTED}};
+    dlf_result *r = run("bn-dependent-batches", 3, set, sizeof set / sizeof set[0]);
+    expect(r, found);
+    dlf_result_free(r);
+}
+
+static void norm_batch_size(void **state)
+{
+    static const dlf_setting set[] = {{"epochs", "3"}, {"conv_epochs", "1"}, {"train_rows", "800"}};
+    static const expectation found[] = {{"bn_2_4", DLF_SUPPORTED},
+                                        {"bn_gn_2", DLF_SUPPORTED},
+                                        {"gn_one_is_ln", DLF_SUPPORTED},
+                                        {"gn_all_is_chance", DLF_SUPPORTED},
+                                        {NULL, DLF_SUPPORTED}};
+    dlf_result *r = run("norm-batch-size", 3, set, sizeof set / sizeof set[0]);
+    expect(r, found);
+    dlf_result_free(r);
+}
+
 int main(int argc, char **argv)
 {
     kt_open(argc, argv);
+    if (argc > 2) cmocka_set_test_filter(argv[2]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_are_interpolated),
-        cmocka_unit_test(activations),
+        cmocka_unit_test(bn_statistics),          cmocka_unit_test(bn_gradient_explosion),
+        cmocka_unit_test(bn_dependent_batches),   cmocka_unit_test(norm_batch_size),
+        cmocka_unit_test(steps_are_interpolated), cmocka_unit_test(activations),
         cmocka_unit_test(relu_vs_sigmoid),
     };
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

@@ -18,7 +18,7 @@ static const dlf_param params[] = {
      {"全连接网络的宽度", "width of the fully connected networks"}},
     {"epochs",
      DLF_PARAM_INT,
-     5,
+     4,
      15,
      1,
      1000,
@@ -81,7 +81,7 @@ const dlf_experiment dlf_experiment_norm_batch_size = {
          "below a batch of about 8 batch norm errs more; layer, group and instance norm do not "
          "care"},
     .network = network,
-    .quick_seeds = 3,
+    .quick_seeds = 5,
     .full_seeds = 8,
     .params = params,
     .run = run_norm_batch_size,

@@ -187,8 +187,8 @@ static dlf_status dense_figure(dlf_run *run, const sweep *s)
         .y = {{"测试错误率（%）", "test error (%)"}, true}};
     curves(&f, s);
     const char *const norms[] = {"batch_norm", "group_norm"};
-    const dlf_text labels[] = {{"论文：批归一化", "published: batch norm"},
-                               {"论文：组归一化", "published: group norm"}};
+    const dlf_text labels[] = {{"论文：批归一化（上）", "published: batch norm (upper)"},
+                               {"论文：组归一化（下）", "published: group norm (lower)"}};
     for (int i = 0; i < 2; i++)
         f.series[s->n_kinds + i] = (dlf_series){.role = DLF_REFERENCE,
                                                 .table = "published",
