@@ -219,7 +219,7 @@ static dlf_status figure(dlf_run *run)
     dlf_figure f = {
         .id = "running",
         .kind = DLF_LINES,
-        .title = {"动量大，忘得快但吵；动量小，安静但忘得慢",
+        .title = {"动量大，忘得快但噪声大；动量小，噪声小但忘得慢",
                   "A large momentum forgets fast and is noisy, a small one the other way round"},
         .subtitle = {"滑动均值与真值的均方根距离；批大小 8；虚线 √(偏差² + 方差)，无拟合参数",
                      "running mean, rms distance from the truth; batches of 8; dashed: √(bias² + "

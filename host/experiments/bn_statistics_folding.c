@@ -179,8 +179,8 @@ static dlf_status report_time(dlf_run *run, const double *us, const double *rati
     }
     dlf_check check = dlf_check_of(
         "fold_saves",
-        (dlf_text){"1×1 卷积 + 批归一化 + ReLU：折叠后快这么多倍",
-                   "1x1 convolution + batch norm + ReLU: so many times as fast when folded"},
+        (dlf_text){"1×1 卷积 + 批归一化 + ReLU：折叠后不会更慢（速度是原来的倍数）",
+                   "1x1 convolution + batch norm + ReLU: folded it is no slower (times as fast)"},
         dlf_estimate_of(ratio, rounds, 1));
     check.expected = 1.0;
     check.relation = DLF_AT_LEAST;

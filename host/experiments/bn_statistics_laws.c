@@ -205,7 +205,7 @@ static dlf_status figure(dlf_run *run)
     dlf_figure f = {
         .id = "laws",
         .kind = DLF_LINES,
-        .title = {"批越小，统计量越吵，输出离高斯越远",
+        .title = {"批越小，统计量的噪声越大，输出离高斯越远",
                   "The smaller the batch, the noisier its statistics and the less Gaussian its "
                   "output"},
         .subtitle = {"z ~ N(0,1)，有偏方差；虚线为精确公式，无拟合参数；灰色：层归一化，与 B 无关",

@@ -192,7 +192,7 @@ static dlf_status figure(dlf_run *run)
     const dlf_figure f = {
         .id = "space",
         .kind = DLF_LINES,
-        .title = {"像素越相似，一批图像越不值钱",
+        .title = {"像素越相似，一批图像的有效样本越少",
                   "The more alike the pixels, the less a batch of images is worth"},
         .subtitle = {"4 张 16 个位置的图；相关 r；虚线 B·HW/(1+(HW−1)r)",
                      "4 images of 16 positions; correlation r; dashed: B·HW/(1+(HW−1)r)"},

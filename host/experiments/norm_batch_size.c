@@ -73,7 +73,7 @@ static dlf_status run_norm_batch_size(dlf_run *run)
 
 const dlf_experiment dlf_experiment_norm_batch_size = {
     .slug = "norm-batch-size",
-    .questions = "Q25",
+    .questions = "Q25,Q33",
     .title = {"在深度神经网络中使用Batch-Norm会有什么问题吗？批大小",
               "What problems can Batch Norm cause? The batch size"},
     .claim =
