@@ -35,6 +35,26 @@ done:
     return status;
 }
 
+dlf_status host_conv1x1(dlf_device *device, double *y, const double *x, const int64_t x_shape[4],
+                        const double *w, int64_t K)
+{
+    dlf_tensor tx = {0}, tw = {0}, ty = {0};
+    dlf_status status;
+    const dlf_conv1x1 conv = {.layout = DLF_NCHW};
+    DLF_TRY_DONE(
+        upload(&tx, device, x, 5, (int64_t[]){1, x_shape[0], x_shape[1], x_shape[2], x_shape[3]}));
+    DLF_TRY_DONE(upload(&tw, device, w, 3, (int64_t[]){1, K, x_shape[1]}));
+    DLF_TRY_DONE(
+        dlf_tensor_new(&ty, device, device->real, 1, x_shape[0], K, x_shape[2], x_shape[3]));
+    DLF_TRY_DONE(dlf_conv1x1_forward(&(dlf_conv1x1_fwd){.y = &ty, .x = &tx, .w = &tw}, &conv));
+    DLF_TRY_DONE(dlf_tensor_download_f64(y, &ty));
+done:
+    dlf_tensor_free(&ty);
+    dlf_tensor_free(&tw);
+    dlf_tensor_free(&tx);
+    return status;
+}
+
 /* y (P,M,N) = a b, or a b^T; a (1 or P,M,K), b (1 or P,..). */
 static dlf_status product(dlf_device *device, double *y, const int64_t y_shape[3], const double *a,
                           const int64_t a_shape[3], const double *b, const int64_t b_shape[3],

@@ -13,6 +13,10 @@ DLF_MUST_CHECK dlf_status host_conv(dlf_device *device, double *y, const double 
                                     const int64_t x_shape[4], const double *w,
                                     const int64_t w_shape[4], dlf_conv conv);
 
+/* The same for a 1x1 kernel, by the kernels that are made for it (conv1x1.h); w (K,C). */
+DLF_MUST_CHECK dlf_status host_conv1x1(dlf_device *device, double *y, const double *x,
+                                       const int64_t x_shape[4], const double *w, int64_t K);
+
 /* y (rows,out) = x (rows,in) w^T, w (out,in): a fully connected layer without bias. */
 DLF_MUST_CHECK dlf_status host_dense(dlf_device *device, double *y, const double *x, int64_t rows,
                                      int64_t in, const double *w, int64_t out);
