@@ -9,6 +9,7 @@
  * per member and group; a position is (sample, row, column). The sum of a weight gradient is as
  * long as the batch has positions and its result small, hence it is cut into parts, added in order
  * by a second kernel. cuDNN, where it was found, takes the large shapes. */
+#include "conv_dnn.h"
 #include "conv_shape.h"
 #include "gemm_tile.cuh"
 #include "math.cuh"
@@ -278,6 +279,18 @@ static __global__ void __launch_bounds__(DLF_BLOCK)
     }
 }
 
+/* y += bias. A channel's elements lie `inner` side by side. */
+static __global__ void __launch_bounds__(DLF_BLOCK)
+    add_bias(dlf_view<float> y, dlf_view<const float> bias, int64_t P, int64_t n, int64_t K,
+             int64_t inner)
+{
+    for (int64_t i = (int64_t)blockIdx.x * DLF_BLOCK + threadIdx.x; i < P * n;
+         i += (int64_t)gridDim.x * DLF_BLOCK) {
+        const int64_t p = dlf_divide(i, n), at = i - p * n, channel = dlf_divide(at, inner);
+        y.member(p)[at] += bias.member(p)[channel - dlf_divide(channel, K) * K];
+    }
+}
+
 /* dbias[p,k] of NCHW: a block per channel. */
 static __global__ void __launch_bounds__(DLF_BLOCK)
     sum_channels(dlf_view<float> dbias, dlf_view<const float> dy, int64_t P, int64_t N, int64_t K,
@@ -327,10 +340,64 @@ template <class Op> static cudaError_t launch(const Op &op, const dlf_tensor *t)
                       THREADS, 0, dlf_stream_of(t), op);
 }
 
+/* ---- cuDNN ------------------------------------------------------------------------------------
+ */
+
+/* Small members of a population are one launch of ours, and would be one call each of cuDNN's.
+ * Chosen on paper: at 3e7 products a member keeps a large GPU busy for as long as a launch takes.
+ */
+static bool for_cudnn(const dlf_conv_shape &s)
+{
+    const double products = (double)s.N * s.groups * s.K * s.out[0] * s.out[1] * (double)s.w.unit;
+    return s.P == 1 || products > 3e7;
+}
+
+static dlf_conv_problem problem_of(const dlf_conv_shape &s, const dlf_conv &conv,
+                                   dlf_conv_result result)
+{
+    dlf_conv_problem p = {};
+    p.result = result;
+    p.layout = conv.layout;
+    p.N = s.N;
+    p.C = (int64_t)s.C * s.groups;
+    p.K = (int64_t)s.K * s.groups;
+    p.H = s.in[0], p.W = s.in[1], p.OH = s.out[0], p.OW = s.out[1];
+    for (int k = 0; k < 2; k++) {
+        p.kernel[k] = s.kernel[k];
+        p.stride[k] = s.stride[k];
+        p.pad[k] = s.pad[k];
+        p.dilation[k] = s.dilation[k];
+    }
+    p.groups = s.groups;
+    return p;
+}
+
+/* DLF_ERR_NO_KERNEL: ours is to be used. */
+static dlf_status by_cudnn(dlf_tensor *out, const dlf_tensor *a, const dlf_tensor *b,
+                           const dlf_conv_shape &s, const dlf_conv &conv, dlf_conv_result result,
+                           double beta)
+{
+    if (!for_cudnn(s)) return DLF_ERR_NO_KERNEL;
+    const dlf_conv_problem problem = problem_of(s, conv, result);
+    return dlf_cuda_conv(out->device, &problem, s.P, static_cast<const float *>(a->data),
+                         a->shape[0] == 1 ? 0 : a->stride, static_cast<const float *>(b->data),
+                         b->shape[0] == 1 ? 0 : b->stride, static_cast<float *>(out->data),
+                         out->stride, beta);
+}
+
 extern "C" dlf_status dlf_conv_forward_cuda(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *w,
                                             const dlf_tensor *bias, dlf_conv conv)
 {
     const dlf_conv_shape s = dlf_conv_shape_of(y, x, w, y, &conv);
+    dlf_status status = by_cudnn(y, x, w, s, conv, DLF_CONV_Y, 0.0);
+    if (status == DLF_OK && bias) {
+        const int64_t n = s.N * s.y.sample, K = (int64_t)s.K * s.groups;
+        const cudaError_t error = DLF_LAUNCH(
+            add_bias, dlf_grid_x(y, s.P * n, DLF_BLOCK), DLF_BLOCK, 0, dlf_stream_of(y),
+            dlf_view_of<float>(y), dlf_view_of<const float>(bias), s.P, n, K, s.y.channel);
+        status = dlf_launched(error, "conv_forward");
+    }
+    if (status != DLF_ERR_NO_KERNEL) return status;
     forward op = {product_of(s, y, x, w, 0.0),
                   bias ? static_cast<const float *>(bias->data) : nullptr, bias ? bias->stride : 0};
     op.g.out = static_cast<float *>(y->data);
@@ -342,6 +409,8 @@ extern "C" dlf_status dlf_conv_data_grad_cuda(dlf_tensor *dx, const dlf_tensor *
                                               const dlf_tensor *w, dlf_conv conv, double beta)
 {
     const dlf_conv_shape s = dlf_conv_shape_of(dy, dx, w, dx, &conv);
+    const dlf_status status = by_cudnn(dx, w, dy, s, conv, DLF_CONV_DX, beta);
+    if (status != DLF_ERR_NO_KERNEL) return status;
     data_gradient op = {product_of(s, dy, dx, w, beta)};
     op.g.out = static_cast<float *>(dx->data);
     set_size(&op.g, s.C, s.N * s.in[0] * s.in[1], (int64_t)s.K * s.kernel[0] * s.kernel[1], 1);
@@ -384,6 +453,8 @@ extern "C" dlf_status dlf_conv_weight_grad_cuda(dlf_tensor *dw, const dlf_tensor
                                                 const dlf_tensor *dy, dlf_conv conv, double beta)
 {
     const dlf_conv_shape s = dlf_conv_shape_of(dy, x, dw, dw, &conv);
+    const dlf_status status = by_cudnn(dw, x, dy, s, conv, DLF_CONV_DW, beta);
+    if (status != DLF_ERR_NO_KERNEL) return status;
     return s.nchw ? weight_grad<true>(dw, x, dy, s, beta) : weight_grad<false>(dw, x, dy, s, beta);
 }
 

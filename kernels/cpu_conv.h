@@ -95,15 +95,23 @@ static inline slab slab_of(const lattice *l, const columns *c)
     return s;
 }
 
-/* One row of a slab: input columns from `start` on. */
+static inline void copy_floats(float *to, const float *from, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VEC <= n; i += VEC) vec_store(to + i, vec_load(from + i));
+    if (i < n) vec_store_some(to + i, n - i, vec_load_some(from + i, n - i, vec_all(0.0f)));
+}
+
+/* One row of a slab: input columns from `start` on. Zeros run over its end into the next row, which
+ * is written later. */
 static inline void fill_row(float *to, int64_t width, const float *from, int64_t start,
                             int64_t size)
 {
     const int64_t left = start < 0 ? least(-start, width) : 0;
     const int64_t right = least(size - start, width), end = right > left ? right : left;
-    for (int64_t i = 0; i < left; i++) to[i] = 0.0f;
-    if (end > left) memcpy(to + left, from + start + left, (size_t)(end - left) * sizeof *to);
-    for (int64_t i = end; i < width; i++) to[i] = 0.0f;
+    for (int64_t i = 0; i < left; i += VEC) vec_store(to + i, vec_all(0.0f));
+    for (int64_t i = end; i < width; i += VEC) vec_store(to + i, vec_all(0.0f));
+    copy_floats(to + left, from + start + left, end - left);
 }
 
 /* `channels` channels from `in` on, which is the first sample of the task. */
@@ -125,15 +133,18 @@ static void fill_slab(const slab *s, const lattice *l, const columns *c, const f
             }
 }
 
-/* Columns in a row of the image: to[0..count) comes from the slab at `from`, from + step, .. */
-typedef struct run {
-    int64_t to, from, count;
-} run;
+/* Where columns of a panel come from: pieces[i].count columns from pieces[i].to on stand in the
+ * slab at pieces[i].from, and from there step by step. */
+typedef struct stretch {
+    int32_t to, count;
+    int64_t from;
+} stretch;
 
 enum { WIDTH_MOST = 128 };
 
-static inline int runs_of(run runs[WIDTH_MOST], const slab *s, const lattice *l, const columns *c,
-                          int64_t channels, int64_t column, int64_t count)
+/* Pieces end with a row of the image, and have at most VEC columns. */
+static inline int pieces_of(stretch pieces[WIDTH_MOST], const slab *s, const lattice *l,
+                            const columns *c, int64_t channels, int64_t column, int64_t count)
 {
     const int64_t length = c->end - c->first, top = c->first / l->grid[1];
     int n = 0;
@@ -142,39 +153,62 @@ static inline int runs_of(run runs[WIDTH_MOST], const slab *s, const lattice *l,
         const int64_t q = c->first + (column + done) % length;
         const int64_t i = q / l->grid[1], j = q % l->grid[1];
         const int64_t rest = least(least(l->grid[1] - j, c->end - q), count - done);
-        runs[n] = (run){
-            done, sample * channels * s->plane + (i - top) * l->step[0] * s->width + j * l->step[1],
-            rest};
-        done += rest;
+        const int64_t from =
+            sample * channels * s->plane + (i - top) * l->step[0] * s->width + j * l->step[1];
+        pieces[n] = (stretch){(int32_t)done, (int32_t)least(rest, VEC), from};
+        done += pieces[n].count;
     }
     return n;
 }
 
+/* Whole vectors run over the end of a piece, and of a row of the panel; what comes next is written
+ * later. */
+static inline __attribute__((always_inline)) void
+copy_pieces(float *out, const float *from, const stretch *pieces, int n, int64_t step)
+{
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++)
+        if (step == 1)
+            vec_store(out + pieces[i].to, vec_load(from + pieces[i].from));
+        else
+            for (int32_t j = 0; j < pieces[i].count; j++)
+                out[pieces[i].to + j] = from[pieces[i].from + j * step];
+}
+
 /* out[d * width + 0 .. count) for all taps of `channels` channels; the rest of a row is 0 up to the
- * next whole register. Vectors run over the end of a row into the next, which is written later. */
+ * next whole register. Inlined with constant n where that is small. */
+static inline __attribute__((always_inline)) void
+pack_taps(float *out, int64_t width, const slab *s, const lattice *l, int64_t channels,
+          int64_t count, const stretch *pieces, int n, int64_t step)
+{
+    const int64_t rest = (count + VEC - 1) / VEC * VEC - count;
+    for (int64_t k = 0; k < channels; k++)
+        for (int64_t r = 0; r < l->taps[0]; r++) {
+            const float *from =
+                s->at + k * s->plane + (l->offset[0][r] - l->offset[0][0]) * s->width;
+            for (int64_t t = 0; t < l->taps[1]; t++, out += width) {
+                copy_pieces(out, from + (l->offset[1][t] - l->offset[1][0]), pieces, n, step);
+                if (rest > 0) vec_store(out + count, vec_all(0.0f));
+            }
+        }
+}
+
 static void pack_columns(float *out, int64_t width, const slab *s, const lattice *l,
                          const columns *c, int64_t channels, int64_t column, int64_t count)
 {
-    run runs[WIDTH_MOST];
-    const int n = runs_of(runs, s, l, c, channels, column, count);
-    const int64_t step = l->step[1], rest = (count + VEC - 1) / VEC * VEC - count;
-    for (int64_t k = 0; k < channels; k++)
-        for (int64_t r = 0; r < l->taps[0]; r++)
-            for (int64_t t = 0; t < l->taps[1]; t++, out += width) {
-                const float *from = s->at + k * s->plane +
-                                    (l->offset[0][r] - l->offset[0][0]) * s->width +
-                                    (l->offset[1][t] - l->offset[1][0]);
-                for (int i = 0; i < n; i++) {
-                    const float *source = from + runs[i].from;
-                    float *to = out + runs[i].to;
-                    if (step == 1)
-                        for (int64_t j = 0; j < runs[i].count; j += VEC)
-                            vec_store(to + j, vec_load(source + j));
-                    else
-                        for (int64_t j = 0; j < runs[i].count; j++) to[j] = source[j * step];
-                }
-                for (int64_t j = 0; j < rest; j++) out[count + j] = 0.0f;
-            }
+    stretch list[WIDTH_MOST];
+    const int n = pieces_of(list, s, l, c, channels, column, count);
+    if (l->step[1] != 1) {
+        pack_taps(out, width, s, l, channels, count, list, n, l->step[1]);
+        return;
+    }
+    switch (n) {
+    case 2: pack_taps(out, width, s, l, channels, count, list, 2, 1); break;
+    case 3: pack_taps(out, width, s, l, channels, count, list, 3, 1); break;
+    case 4: pack_taps(out, width, s, l, channels, count, list, 4, 1); break;
+    case 5: pack_taps(out, width, s, l, channels, count, list, 5, 1); break;
+    default: pack_taps(out, width, s, l, channels, count, list, n, 1);
+    }
 }
 
 /* ---- NHWC: rows -------------------------------------------------------------------------------

@@ -33,23 +33,34 @@ typedef enum direction { FORWARD, DATA, WEIGHT } direction;
 static inline void add_multiple(float *restrict y, int64_t step_y, const float *restrict x,
                                 int64_t step_x, float a, int64_t n)
 {
-    if (step_x == 1 && step_y == 1) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
-    } else {
+    if (step_x != 1 || step_y != 1) {
         for (int64_t i = 0; i < n; i++) y[i * step_y] += a * x[i * step_x];
+        return;
     }
+    const vec all = vec_all(a), none = vec_all(0.0f);
+    int64_t i = 0;
+    for (; i + VEC <= n; i += VEC) vec_store(y + i, vec_fma(all, vec_load(x + i), vec_load(y + i)));
+    if (i < n)
+        vec_store_some(
+            y + i, n - i,
+            vec_fma(all, vec_load_some(x + i, n - i, none), vec_load_some(y + i, n - i, none)));
 }
 
-static inline float dot(const float *restrict y, const float *restrict x, int64_t step, int64_t n)
+/* Products of two rows, added lane by lane. */
+static inline vec add_products(vec sum, const float *y, const float *x, int64_t n)
+{
+    const vec none = vec_all(0.0f);
+    int64_t i = 0;
+    for (; i + VEC <= n; i += VEC) sum = vec_fma(vec_load(y + i), vec_load(x + i), sum);
+    if (i < n)
+        sum = vec_fma(vec_load_some(y + i, n - i, none), vec_load_some(x + i, n - i, none), sum);
+    return sum;
+}
+
+static inline float dot(const float *y, const float *x, int64_t step, int64_t n)
 {
     float sum = 0.0f;
-    if (step == 1) {
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < n; i++) sum += y[i] * x[i];
-    } else {
-        for (int64_t i = 0; i < n; i++) sum += y[i] * x[i * step];
-    }
+    for (int64_t i = 0; i < n; i++) sum += y[i] * x[i * step];
     return sum;
 }
 
@@ -61,6 +72,7 @@ static void plane(const dlf_conv_shape *s, float *y, float *x, float *w, directi
             const range is = reading(s, 0, r), js = reading(s, 1, t);
             const int64_t count = js.end - js.first;
             float sum = 0.0f;
+            vec sums = vec_all(0.0f);
             for (int64_t i = is.first; i < is.end && count > 0; i++) {
                 const int64_t h = i * s->stride[0] - s->pad[0] + r * s->dilation[0];
                 const int64_t v = js.first * s->stride[1] - s->pad[1] + t * s->dilation[1];
@@ -69,10 +81,12 @@ static void plane(const dlf_conv_shape *s, float *y, float *x, float *w, directi
                     add_multiple(row_y, 1, row_x, s->stride[1], *w, count);
                 else if (d == DATA)
                     add_multiple(row_x, s->stride[1], row_y, 1, *w, count);
+                else if (s->stride[1] == 1)
+                    sums = add_products(sums, row_y, row_x, count);
                 else
                     sum += dot(row_y, row_x, s->stride[1], count);
             }
-            if (d == WEIGHT) *w += sum;
+            if (d == WEIGHT) *w += sum + vec_sum(sums);
         }
 }
 

@@ -437,6 +437,50 @@ static void pools(void **state)
     for_each_case("pools", "pool", one_pool_nhwc);
 }
 
+/* ---- convolution ---------------------------------------------------------------------------- */
+
+/* device  sums of at most 70 products of two normals. */
+static void one_conv(dlf_layout layout)
+{
+    dlf_conv conv = {.layout = layout, .groups = (int64_t)number("groups")};
+    for (size_t i = 0; i < 2; i++) {
+        conv.kernel[i] = json_integer_value(json_array_get(member_of(now, "kernel"), i));
+        conv.stride[i] = json_integer_value(json_array_get(member_of(now, "stride"), i));
+        conv.pad[i] = json_integer_value(json_array_get(member_of(now, "pad"), i));
+        conv.dilation[i] = json_integer_value(json_array_get(member_of(now, "dilation"), i));
+    }
+    const tolerance sums = {1e-5, 1e-6, 1e-13};
+    dlf_tensor *x = input_as("x", layout), *w = input_as("w", layout), *bias = input("bias");
+    dlf_tensor *dy = input_as("dy", layout), *y = output_like(dy), *dx = output_like(x);
+    dlf_tensor *dw = output_like(w), *dbias = output_like(bias);
+    OK(dlf_conv_forward(y, x, w, bias, conv));
+    expect_as(y, "y", layout, sums);
+    OK(dlf_conv_data_grad(dx, dy, w, conv, 0.0));
+    expect_as(dx, "dx", layout, sums);
+    OK(dlf_conv_weight_grad(dw, x, dy, conv, 0.0));
+    expect_as(dw, "dw", layout, sums);
+    OK(dlf_conv_bias_grad(dbias, dy, layout, 0.0));
+    expect(dbias, "dbias", sums);
+    OK(dlf_conv_weight_grad(w, x, dy, conv, number("beta")));
+    expect_as(w, "dw_added", layout, sums);
+}
+
+static void one_conv_nchw(void)
+{
+    one_conv(DLF_NCHW);
+}
+static void one_conv_nhwc(void)
+{
+    one_conv(DLF_NHWC);
+}
+
+static void convs(void **state)
+{
+    (void)state;
+    for_each_case("convs", "conv", one_conv_nchw);
+    for_each_case("convs", "conv", one_conv_nhwc);
+}
+
 /* ---- embedding ------------------------------------------------------------------------------ */
 
 /* device  a row is copied; a gradient is a sum of at most 11 terms below 4. */
@@ -515,6 +559,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(adam, after_each),
         cmocka_unit_test_teardown(sgd, after_each),
         cmocka_unit_test_teardown(pools, after_each),
+        cmocka_unit_test_teardown(convs, after_each),
         cmocka_unit_test_teardown(embeddings, after_each),
         cmocka_unit_test_teardown(losses, after_each),
         cmocka_unit_test_teardown(softmax_xent, after_each),

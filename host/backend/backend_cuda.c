@@ -167,6 +167,7 @@ static void cuda_close(dlf_device *dev)
     if (impl->recording) (void)dlf_cuda_record_end(dev, NULL);
     if (impl->stream) (void)cudaStreamSynchronize(impl->stream);
     if (impl->has_cublas) dlf_cublas_close(&impl->cublas);
+    if (impl->has_cudnn) dlf_cudnn_close(&impl->cudnn);
     if (impl->workspace) (void)cudaFree(impl->workspace);
     dlf_cuda_pool_flush(&impl->cache);
     if (impl->stop) (void)cudaEventDestroy(impl->stop);
@@ -246,11 +247,12 @@ static dlf_status cuda_setup(dlf_device *dev)
     const char *cache = getenv("DLF_CUDA_CACHE");
     impl->cached = cache && cache[0] ? strcmp(cache, "0") != 0 : !is_test_bed(&prop);
     DLF_TRY(probe(dev, &prop));
-    char blas[96];
+    char blas[96], dnn[96];
     open_cublas(dev, &prop, blas, sizeof blas);
-    snprintf(dev->info.detail, sizeof dev->info.detail, "cc %d.%d, driver %d.%d, runtime %d.%d, %s",
-             prop.major, prop.minor, driver / 1000, driver / 10 % 100, runtime / 1000,
-             runtime / 10 % 100, blas);
+    dlf_cuda_open_cudnn(dev, is_test_bed(&prop), dnn, sizeof dnn);
+    snprintf(dev->info.detail, sizeof dev->info.detail,
+             "cc %d.%d, driver %d.%d, runtime %d.%d, %s, %s", prop.major, prop.minor, driver / 1000,
+             driver / 10 % 100, runtime / 1000, runtime / 10 % 100, blas, dnn);
     return DLF_OK;
 }
 

@@ -4,68 +4,32 @@
 
 #include <dlfcn.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "backend/cuda_library.h"
 
 enum { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1, CUBLAS_DEFAULT_MATH = 0 /* true fp32: no TF32 */ };
 enum { MAX_BATCH = 65535 }; /* older versions put the batch on grid.z */
 
-/* ISO C has no conversion from what dlsym returns to a function pointer. */
-static bool symbol(void *function, void *library, const char *name)
-{
-    void *p = dlsym(library, name);
-    memcpy(function, &p, sizeof p);
-    return p != NULL;
-}
-
-static void *open_in(const char *directory, const char *name)
-{
-    char path[512];
-    const int n = snprintf(path, sizeof path, "%s%s%s", directory, directory[0] ? "/" : "", name);
-    return n < (int)sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-}
-
-static void *open_library(void)
-{
-    const char *chosen = getenv("DLF_CUBLAS");
-    if (chosen && chosen[0]) return !strcmp(chosen, "none") ? NULL : open_in("", chosen);
-
-    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
-    char home[256] = "", path[256] = "";
-    const char *cuda_home = getenv("CUDA_HOME"), *cuda_path = getenv("CUDA_PATH");
-    if (cuda_home) snprintf(home, sizeof home, "%s/lib64", cuda_home);
-    if (cuda_path) snprintf(path, sizeof path, "%s/lib64", cuda_path);
-    /* "" is the loader's own search path, and is always asked first. */
-    const char *const directories[] = {"", home, path, "/usr/local/cuda/lib64"};
-    for (size_t d = 0; d < sizeof directories / sizeof directories[0]; d++) {
-        if (d > 0 && !directories[d][0]) continue;
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            void *library = open_in(directories[d], names[i]);
-            if (library) return library;
-        }
-    }
-    return NULL;
-}
-
 bool dlf_cublas_open(dlf_cublas *out, void *stream, void *workspace, size_t workspace_bytes,
                      const char **why)
 {
+    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so", NULL};
     memset(out, 0, sizeof *out);
-    dlf_cublas b = {.library = open_library()};
+    dlf_cublas b = {.library = dlf_cuda_library("DLF_CUBLAS", names)};
     if (!b.library) {
         *why = "no cuBLAS";
         return false;
     }
     int (*create)(void **), (*set_stream)(void *, void *), (*set_math_mode)(void *, int);
     int (*set_workspace)(void *, void *, size_t), (*get_version)(void *, int *);
-    const bool complete = symbol(&create, b.library, "cublasCreate_v2") &&
-                          symbol(&b.destroy, b.library, "cublasDestroy_v2") &&
-                          symbol(&set_stream, b.library, "cublasSetStream_v2") &&
-                          symbol(&set_math_mode, b.library, "cublasSetMathMode") &&
-                          symbol(&set_workspace, b.library, "cublasSetWorkspace_v2") &&
-                          symbol(&get_version, b.library, "cublasGetVersion_v2") &&
-                          symbol(&b.sgemm, b.library, "cublasSgemmStridedBatched");
+    const bool complete = dlf_cuda_symbol(&create, b.library, "cublasCreate_v2") &&
+                          dlf_cuda_symbol(&b.destroy, b.library, "cublasDestroy_v2") &&
+                          dlf_cuda_symbol(&set_stream, b.library, "cublasSetStream_v2") &&
+                          dlf_cuda_symbol(&set_math_mode, b.library, "cublasSetMathMode") &&
+                          dlf_cuda_symbol(&set_workspace, b.library, "cublasSetWorkspace_v2") &&
+                          dlf_cuda_symbol(&get_version, b.library, "cublasGetVersion_v2") &&
+                          dlf_cuda_symbol(&b.sgemm, b.library, "cublasSgemmStridedBatched");
     if (!complete) {
         *why = "cuBLAS too old";
     } else if (create(&b.handle) != 0) {

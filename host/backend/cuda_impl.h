@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include "backend/cublas.h"
+#include "backend/cudnn.h"
 #include "dlf/backend.h"
 
 /* ---- memory (cuda_memory.c) ----
@@ -37,8 +38,9 @@ typedef struct dlf_cuda {
     cudaStream_t stream;
     cudaEvent_t start, stop;
     void *workspace; /* of cuBLAS */
-    bool has_cublas, cached;
+    bool has_cublas, has_cudnn, cached;
     dlf_cublas cublas;
+    dlf_cudnn cudnn;
     dlf_cuda_pool cache;
     dlf_cuda_recording *recording; /* being taken down, or NULL                    */
     dlf_cuda_recording *retired;   /* freed meanwhile: destroying waits for the end */
@@ -56,6 +58,9 @@ dlf_status dlf_cuda_check(cudaError_t error, const char *what);
 dlf_status dlf_cuda_bind(const dlf_device *dev);
 /* Where a failure cannot be reported; the call that follows then fails and is. */
 void dlf_cuda_bind_quietly(const dlf_device *dev);
+
+/* Convolutions by cuDNN (cuda_conv.c). `text`: what was found, for the device's description. */
+void dlf_cuda_open_cudnn(dlf_device *dev, bool test_bed, char *text, size_t size);
 
 dlf_status dlf_cuda_alloc(dlf_device *dev, void **out, size_t bytes);
 void dlf_cuda_release(dlf_device *dev, void *p, size_t bytes);

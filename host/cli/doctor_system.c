@@ -140,8 +140,9 @@ void doctor_check_cuda(doctor *d)
                   (dlf_text){"安装 cuBLAS 或设 DLF_CUBLAS；否则用自带的矩阵乘",
                              "install cuBLAS or set DLF_CUBLAS; our own GEMM is used until then"});
     check_library(d, "cudnn", cudnn, n > 0,
-                  (dlf_text){"只有一般卷积与对比基准需要它",
-                             "only general convolutions and peer benchmarks need it"});
+                  (dlf_text){"安装 cuDNN 9 或设 DLF_CUDNN；否则用自带的卷积，结果相同但较慢",
+                             "install cuDNN 9 or set DLF_CUDNN; our own, slower convolution is "
+                             "used until then"});
 }
 
 /* ---- programs and fonts -------------------------------------------------------------------------

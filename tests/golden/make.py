@@ -281,6 +281,36 @@ def pools():
     return cases
 
 
+# ---- convolution --------------------------------------------------------------------------------
+
+def conv_case(shape, outputs, kernel, stride, pad, dilation, groups):
+    P, N, C, H, W = shape
+    generator = seeded(23)
+    x0 = normal(generator, *shape)
+    w0 = normal(generator, P, outputs, C // groups, *kernel)
+    b0 = normal(generator, P, outputs)
+    members = []
+    for p in range(P):
+        x, w, b = (t[p].clone().requires_grad_() for t in (x0, w0, b0))
+        y = F.conv2d(x, w, b, stride, pad, dilation, groups)
+        dy = normal(seeded(29 + p), *y.shape)
+        y.backward(dy)
+        members.append({"y": y.detach(), "dx": x.grad, "dw": w.grad, "dbias": b.grad, "dy": dy,
+                        "dw_added": w.grad - 0.5 * w0[p]})
+    out = stacked(members)
+    case = Case(op="conv", kernel=kernel, stride=stride, pad=pad, dilation=dilation, groups=groups,
+                beta=-0.5)
+    return case.inputs(x=x0, w=w0, bias=b0, dy=out.pop("dy")).outputs(**out)
+
+
+def convs():
+    return [conv_case((2, 2, 3, 6, 5), 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+            conv_case((1, 2, 4, 7, 8), 6, (3, 2), (2, 3), (1, 0), (1, 1), 2),
+            conv_case((1, 1, 2, 9, 8), 3, (3, 3), (2, 1), (2, 3), (2, 3), 1),
+            conv_case((2, 1, 4, 5, 5), 4, (3, 3), (1, 1), (1, 1), (1, 1), 4),
+            conv_case((1, 3, 5, 4, 3), 7, (1, 1), (1, 1), (0, 0), (1, 1), 1)]
+
+
 # ---- embedding ----------------------------------------------------------------------------------
 
 def embeddings():
@@ -357,5 +387,6 @@ if __name__ == "__main__":
     write("activations", activations())
     write("optimizers", optimizers())
     write("pools", pools())
+    write("convs", convs())
     write("embeddings", embeddings())
     write("losses", losses())
