@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * kernels.c -- one normalization, activation or convolution at a time, timed on request. A peer
- * script (bench/peers/kernels.py) drives it over stdin and stdout and takes turns with it:
+ * script (bench/peers/kernels.py, conv1x1.py) drives it over stdin and stdout and takes turns with
+ * it:
  *
  *   norm KIND DIRECTION LAYOUT DTYPE ACTIVATION GROUPS VERSION P N C H W   prepare; "ok BYTES"
  *   act KIND DIRECTION DTYPE N                                             prepare; "ok BYTES"
  *   conv WHAT LAYOUT P N C H W K G KERNEL STRIDE PAD                       prepare; "ok BYTES"
+ *   conv1x1 FUSED LAYOUT DTYPE VERSION N C K H W STRIDE                    prepare; "ok BYTES"
  *   copy BYTES                                   y = x over BYTES in all;   "ok BYTES"
  *   run COUNT                                    time COUNT calls;          "ok SECONDS"
  *
  *   DIRECTION  forward, backward, infer      LAYOUT  nchw, nhwc (W = 0: a matrix)
  *   WHAT       forward, data, weight (the gradients); G groups, square kernels
+ *   FUSED      plain, relu (bias and relu), stats (mean and variance of y)
  *   BYTES      ideal traffic: every operand once (norm.h, "cost"); batch_norm training reads x
  * twice
  *
@@ -32,6 +35,7 @@ typedef enum what {
     CONV_FORWARD,
     CONV_DATA,
     CONV_WEIGHT,
+    CONV1X1,
     COPY
 } what;
 
@@ -42,6 +46,8 @@ typedef struct bench {
     dlf_norm norm;
     dlf_activation f;
     dlf_conv conv;
+    dlf_conv1x1 pointwise;
+    bool with_bias, with_statistics; /* conv1x1 */
     double bytes;
 } bench;
 
@@ -79,7 +85,14 @@ static dlf_status run_once(bench *b)
                               .rstd = &t[RSTD],
                               .gamma = &t[GAMMA],
                               .beta = &t[BETA]};
+    const dlf_conv1x1_fwd pointwise = {.y = &t[Y],
+                                       .mean = b->with_statistics ? &t[MEAN] : NULL,
+                                       .var = b->with_statistics ? &t[RSTD] : NULL,
+                                       .x = &t[X],
+                                       .w = &t[GAMMA],
+                                       .bias = b->with_bias ? &t[BETA] : NULL};
     switch (b->what) {
+    case CONV1X1: return dlf_conv1x1_forward(&pointwise, &b->pointwise);
     case NORM_FORWARD: return dlf_norm_forward(&fwd, &b->norm);
     case NORM_BACKWARD: return dlf_norm_backward(&bwd, &b->norm);
     case NORM_INFER: fwd.mean = fwd.rstd = NULL; return dlf_norm_infer(&fwd, &b->norm);
@@ -247,6 +260,37 @@ static dlf_status prepare_conv(bench *b, const char *line)
     return DLF_OK;
 }
 
+static dlf_status prepare_conv1x1(bench *b, const char *line)
+{
+    char fused[32], layout[32], dtype_name[32];
+    long long N, C, K, H, W, stride;
+    int version;
+    if (sscanf(line, "conv1x1 %31s %31s %31s %d %lld %lld %lld %lld %lld %lld", fused, layout,
+               dtype_name, &version, &N, &C, &K, &H, &W, &stride) != 10)
+        return dlf_fail(DLF_ERR_ARG, "conv1x1 needs 10 words");
+    dlf_dtype dtype = DLF_F32;
+    DLF_TRY(dtype_of(&dtype, dtype_name));
+    const bool nhwc = !strcmp(layout, "nhwc");
+    b->with_bias = !strcmp(fused, "relu"), b->with_statistics = !strcmp(fused, "stats");
+    b->pointwise = (dlf_conv1x1){.layout = nhwc ? DLF_NHWC : DLF_NCHW,
+                                 .stride = {stride, stride},
+                                 .activation = {b->with_bias ? DLF_RELU : DLF_LINEAR, 0.0},
+                                 .version = version};
+    const int64_t OH = (H - 1) / stride + 1, OW = (W - 1) / stride + 1;
+    const int64_t x[2][5] = {{1, N, C, H, W}, {1, N, H, W, C}};
+    const int64_t y[2][5] = {{1, N, K, OH, OW}, {1, N, OH, OW, K}};
+    const int64_t w[] = {1, K, C}, row[] = {1, K};
+    DLF_TRY(fill(b, X, dtype, 5, x[nhwc], 0.3));
+    DLF_TRY(fill(b, Y, dtype, 5, y[nhwc], 0.0));
+    DLF_TRY(fill(b, GAMMA, dtype, 3, w, 0.0));
+    DLF_TRY(fill(b, BETA, b->device->real, 2, row, 0.1));
+    DLF_TRY(fill(b, MEAN, DLF_F64, 2, row, 0.0));
+    DLF_TRY(fill(b, RSTD, DLF_F64, 2, row, 0.0));
+    b->bytes = (double)((N * OH * OW * (C + K) + K * C) * (int64_t)dlf_dtype_size(dtype));
+    b->what = CONV1X1;
+    return DLF_OK;
+}
+
 static dlf_status prepare_copy(bench *b, const char *line)
 {
     long long bytes;
@@ -280,6 +324,8 @@ static dlf_status answer(bench *b, const char *line, double *value)
         DLF_TRY(prepare_act(b, line));
     else if (!strncmp(line, "conv ", 5))
         DLF_TRY(prepare_conv(b, line));
+    else if (!strncmp(line, "conv1x1 ", 8))
+        DLF_TRY(prepare_conv1x1(b, line));
     else if (!strncmp(line, "copy ", 5))
         DLF_TRY(prepare_copy(b, line));
     else

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * conv1x1.cu -- the versions of the 1x1 convolution, and which one a call gets.
  *
- *   1 readable   64 x 64 tiles, float multiply-adds, any shape and architecture */
+ *   1 readable   64 x 64 tiles, float multiply-adds, any shape and architecture
+ *   2 tensor     128 x 64 tiles on tensor cores, both factors streamed: for what arithmetic bounds
+ *   3 resident   weights stay in shared memory, one pipeline through all tiles: for what memory
+ *                bounds; tensor cores, or float for f32 without tf32
+ *
+ * Which one is dlf_conv1x1_plan's to say (host/ops/conv1x1_plan.c). */
 #include <stdlib.h>
 
+#include "conv1x1_resident.cuh"
+#include "conv1x1_tensor.cuh"
 #include "conv1x1_tiled.cuh"
 
 template <class Call> static bool anything_fits(const Call &)
@@ -11,17 +18,72 @@ template <class Call> static bool anything_fits(const Call &)
     return true;
 }
 
+/* The GPU as the plan wants to see it: its data sheet, or where that is unknown the balance of an
+ * H100 scaled to its size. */
+static dlf_conv1x1_gpu gpu_of(const dlf_device *dev)
+{
+    dlf_conv1x1_gpu gpu;
+    int major = 0, minor = 0;
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, dev->info.ordinal);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, dev->info.ordinal);
+    if (dlf_conv1x1_gpu_find(&gpu, dev->info.name) != DLF_OK &&
+        dlf_conv1x1_gpu_find(&gpu, "H100") != DLF_OK)
+        abort(); /* it is in the table */
+    const double part = (double)dev->info.threads / gpu.processors;
+    if (dev->info.threads > 0 && dev->info.threads != gpu.processors) {
+        gpu.bytes_per_s *= part;
+        for (double &rate : gpu.flops_per_s) rate *= part;
+        gpu.processors = dev->info.threads;
+    }
+    gpu.capability = 10 * major + minor;
+    gpu.shared_bytes = dev->info.shared_bytes;
+    return gpu;
+}
+
+static bool on_tensor_cores(const dlf_tensor *t, const dlf_conv1x1 *conv)
+{
+    return gpu_of(t->device).capability >= 80 && (t->dtype != DLF_F32 || conv->tf32);
+}
+
+static int planned(dlf_conv1x1_op op, const dlf_conv1x1_geometry &g, const dlf_tensor *t,
+                   const dlf_conv1x1 *conv)
+{
+    dlf_conv1x1_choice choice;
+    const dlf_conv1x1_gpu gpu = gpu_of(t->device);
+    dlf_conv1x1_plan(&choice, op, &g, t->dtype, conv, &gpu);
+    return choice.version;
+}
+
 /* ---- forward and data gradient ----------------------------------------------------------------
  */
+
+static bool tensor_fits(const c1_call &call)
+{
+    return on_tensor_cores(call.out, call.conv);
+}
+
+static bool resident_fits(const c1_call &call)
+{
+    const bool full_float = call.out->dtype == DLF_F32 && !call.conv->tf32;
+    const int64_t depth = call.fwd ? call.g.C : call.g.K;
+    const int64_t bytes = c1_resident_bytes(depth, (int64_t)dlf_dtype_size(call.out->dtype));
+    return bytes <= call.out->device->info.shared_bytes &&
+           (full_float || on_tensor_cores(call.out, call.conv));
+}
 
 static const dlf_version<c1_call> product_versions[] = {
     {"readable", "nothing", "float multiply-adds on 64 x 64 tiles", anything_fits<c1_call>,
      c1_tiled::run_product},
+    {"tensor", "sm_80, and f16, bf16 or tf32", "tensor cores, for what arithmetic bounds",
+     tensor_fits, c1_tensor::run_product},
+    {"resident", "64 columns of w in shared memory; sm_80 but for f32",
+     "weights stay on chip, for what memory bounds", resident_fits, c1_resident::run_product},
 };
 
-static int choose_product(const c1_call &)
+static int choose_product(const c1_call &call)
 {
-    return 1;
+    return planned(call.fwd ? DLF_CONV1X1_FORWARD : DLF_CONV1X1_BACKWARD_DATA, call.g, call.out,
+                   call.conv);
 }
 
 static dlf_conv1x1_geometry geometry_of(const dlf_tensor *x, const dlf_tensor *y,
@@ -53,14 +115,21 @@ extern "C" dlf_status dlf_conv1x1_backward_data_cuda(const dlf_conv1x1_bwd *io,
 /* ---- weight gradient --------------------------------------------------------------------------
  */
 
+static bool weight_tensor_fits(const c1_weight_call &call)
+{
+    return on_tensor_cores(call.io->dz, call.conv);
+}
+
 static const dlf_version<c1_weight_call> weight_versions[] = {
     {"readable", "nothing", "float multiply-adds on 64 x 64 tiles", anything_fits<c1_weight_call>,
      c1_tiled::run_weight},
+    {"tensor", "sm_80, and f16, bf16 or tf32", "tensor cores, positions cut into pieces",
+     weight_tensor_fits, c1_tensor::run_weight},
 };
 
-static int choose_weight(const c1_weight_call &)
+static int choose_weight(const c1_weight_call &call)
 {
-    return 1;
+    return planned(DLF_CONV1X1_BACKWARD_WEIGHT, call.g, call.io->dz, call.conv);
 }
 
 /* part[p][piece][k] = sum of dz over a piece of `piece` positions: a block per piece and 32
@@ -132,7 +201,9 @@ extern "C" dlf_status dlf_conv1x1_backward_weight_cuda(const dlf_conv1x1_bwd *io
     call.g.P = (io->dw ? io->dw : io->dbias)->shape[0];
     if (io->dbias) DLF_TRY(run_bias(call));
     if (!io->dw) return DLF_OK;
-    return dlf_run_version(weight_versions, call, conv->version, choose_weight, "conv1x1_backward");
+    /* Version 3 is about weights that are read; here they are written. */
+    const int version = conv->version == 3 ? 0 : conv->version;
+    return dlf_run_version(weight_versions, call, version, choose_weight, "conv1x1_backward");
 }
 
 /* ---- batch norm as scale and shift ------------------------------------------------------------

@@ -9,15 +9,17 @@
 #include "conv1x1_cpu.h"
 
 enum {
-    DEPTH = 256,         /* of the sums in one go                                              */
+    DEPTH = 512,         /* of the sums in one go                                              */
     TILE = 120,          /* positions of a tile, NHWC: whole blocks of 12, 6 and 4             */
     TILE_NCHW = 128,     /* and NCHW: whole blocks of 32, 16 and 8                             */
     LD = TILE_NCHW + 16, /* of packed positions: rows of x would share L1 sets at a power of two */
     ROW = DEPTH + 16,    /* the same for copied rows                                           */
+    INPUTS = DEPTH * LD, /* floats of a tile's inputs; TILE rows of ROW are less               */
     FAR = 256,           /* beyond this distance rows share L1 sets                            */
     TASKS = 16,          /* as many at least, if the shape has them                            */
     GROUP = 64           /* least channels of a task that shares its tile                      */
 };
+_Static_assert(TILE *ROW <= INPUTS, "rows of a tile fit where its packed positions would stand");
 
 static int64_t parts(int64_t a, int64_t b)
 {
@@ -61,35 +63,43 @@ typedef struct place {
     int64_t ld;
 } place;
 
+/* Rows of a tile, block by block: where they are, or where they were copied to. */
+typedef struct row_block {
+    const float *a;
+    int64_t step; /* from row to row */
+} row_block;
+
+static row_block rows_of(const job *j, int64_t p, int64_t q, int64_t rows, int64_t d0,
+                         int64_t depth, float *copy)
+{
+    const c1_positions *at = &j->in.at;
+    int64_t more;
+    const int64_t from = c1_member(j->in.t, p) + c1_place(at, q, &more) + d0;
+    if (at->column <= FAR && more >= rows && j->in.t->dtype == DLF_F32 && j->in.plain)
+        return (row_block){(const float *)j->in.t->data + from, at->column};
+    for (int64_t r = 0; r < rows; r++) {
+        const float *v = c1_channels(copy + r * ROW, &j->in, p, q + r, d0, depth);
+        if (v != copy + r * ROW) memcpy(copy + r * ROW, v, (size_t)depth * sizeof *v);
+    }
+    return (row_block){copy, ROW};
+}
+
 static void multiply_nhwc(const job *j, int64_t p, int64_t q0, int64_t rows, int64_t k0, int64_t n,
-                          place to, float *row_buffer)
+                          place to, float *copies)
 {
     const float *w = j->w + p * j->w_member + k0 * j->depth;
-    const c1_positions *at = &j->in.at;
-    const bool near = at->column <= FAR && j->in.t->dtype == DLF_F32 && j->in.plain;
     epilogue e = {1.0f, 0.0f, to.ld};
-    for (int64_t d0 = 0; d0 < j->depth; d0 += DEPTH, e.beta = 1.0f) {
+    for (int64_t d0 = 0; d0 < j->depth; d0 += DEPTH, e.beta = 1.0f) { /* channels */
         const int64_t depth = least(DEPTH, j->depth - d0);
-        for (int64_t i = 0; i < rows; i += MR) {
-            const int64_t mr = least(MR, rows - i);
-            int64_t more, ar = at->column;
-            const float *a = (const float *)j->in.t->data + c1_member(j->in.t, p) + d0 +
-                             c1_place(at, q0 + i, &more);
-            if (!near || more < mr) {
-                for (int64_t r = 0; r < mr; r++) {
-                    float *copy = row_buffer + r * ROW;
-                    const float *v = c1_channels(copy, &j->in, p, q0 + i + r, d0, depth);
-                    if (v != copy) memcpy(copy, v, (size_t)depth * sizeof *v);
-                }
-                a = row_buffer;
-                ar = ROW;
-            }
+        row_block a[TILE / 4];
+        for (int64_t i = 0; i < rows; i += MR)
+            a[i / MR] = rows_of(j, p, q0 + i, least(MR, rows - i), d0, depth, copies + i * ROW);
+        for (int64_t i = 0; i < rows; i += MR)
             for (int64_t k = 0; k < n; k += NR) {
-                const int64_t nr = least(NR, n - k);
-                blocks[mr - 1][nr > VEC](a, ar, 1, w + k * j->depth + d0 * NR, NR, depth,
-                                         to.c + i * to.ld + k, nr, &e);
+                const int64_t mr = least(MR, rows - i), nr = least(NR, n - k);
+                blocks[mr - 1][nr > VEC](a[i / MR].a, a[i / MR].step, 1, w + k * j->depth + d0 * NR,
+                                         NR, depth, to.c + i * to.ld + k, nr, &e);
             }
-        }
     }
 }
 
@@ -104,14 +114,12 @@ static void multiply_nchw(const job *j, int64_t p, int64_t q0, int64_t n, int64_
             c1_run(packed + d * LD, &j->in, p, d0 + d, q0, n);
             for (int64_t i = n; i % NR; i++) packed[d * LD + i] = 0.0f;
         }
-        for (int64_t i = 0; i < rows; i += MR) {
-            const int64_t mr = least(MR, rows - i);
+        for (int64_t i = 0; i < rows; i += MR)
             for (int64_t k = 0; k < n; k += NR) {
-                const int64_t nr = least(NR, n - k);
+                const int64_t mr = least(MR, rows - i), nr = least(NR, n - k);
                 blocks[mr - 1][nr > VEC](w + i * j->depth + d0 * MR, 1, MR, packed + k, LD, depth,
                                          to.c + i * to.ld + k, nr, &e);
             }
-        }
     }
 }
 
@@ -149,7 +157,7 @@ static void one_task(const job *j, int64_t task, float *scratch)
     const int64_t q0 = run + t % cuts * j->tile;
     const int64_t positions = least(j->tile, least(run + j->per_run, j->M) - q0);
     const int64_t channels = least(j->group, j->columns - k0);
-    float *inputs = scratch, *tile = scratch + DEPTH * LD;
+    float *inputs = scratch, *tile = scratch + INPUTS;
 
     /* Sums go straight to where they belong if that is an array of floats with even rows. */
     const c1_result *r = &j->out;
@@ -210,7 +218,7 @@ static dlf_status run(job *j, const dlf_tensor *w, bool forward, int64_t C)
     j->w = packed;
 
     const int64_t tasks = j->P * j->tiles * j->groups;
-    const size_t floats = (size_t)(DEPTH * LD + j->tile * j->group);
+    const size_t floats = (size_t)(INPUTS + j->tile * j->group);
     bool oom = false;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {

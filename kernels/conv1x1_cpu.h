@@ -83,6 +83,11 @@ static inline void c1_run(float *out, const c1_input *in, int64_t p, int64_t c, 
             if (v != to) memcpy(to, v, (size_t)more * sizeof *to);
             continue;
         }
+        if (in->t->dtype == DLF_F32) {
+            const float *v = (const float *)in->t->data + from;
+            for (int64_t i = 0; i < more; i++) to[i] = v[i * in->at.column];
+            continue;
+        }
         for (int64_t i = 0; i < more; i++)
             to[i] = *dlf_cpu_load(to + i, in->t->data, in->t->dtype, from + i * in->at.column, 1);
     }

@@ -11,6 +11,25 @@
 #define DLF_CONV1X1_SHAPE_H
 #include "dlf/conv1x1.h"
 
+/* Tiles of versions 2 and 3 on cuda: positions x channels, steps of 64 bytes of depth, of which a
+ * row takes 16 more; three stages of rows; sums as floats, a row one longer. */
+enum {
+    C1_ROWS = 128,
+    C1_PIPE_COLUMNS = 64,
+    C1_STEP_BYTES = 64,
+    C1_PITCH = C1_STEP_BYTES + 16,
+    C1_STAGES = 3,
+    C1_SUMS_BYTES = C1_ROWS * (C1_PIPE_COLUMNS + 1) * 4
+};
+
+/* Shared memory of a block of version 3: weights of 64 columns, stages of rows, sums. */
+static inline int64_t c1_resident_bytes(int64_t depth, int64_t element_size)
+{
+    const int64_t step = C1_STEP_BYTES / element_size;
+    return (depth + step - 1) / step * C1_PIPE_COLUMNS * C1_PITCH + C1_STAGES * C1_ROWS * C1_PITCH +
+           C1_SUMS_BYTES;
+}
+
 /* The positions in an image (x or y): all of them, or every sh-th row and sw-th column. Channel c
  * of position q = (n, i, j) is element n image + i row + j column + c channel. */
 typedef struct c1_positions {

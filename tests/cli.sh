@@ -314,6 +314,10 @@ expect 2 explain; complains 'graph'
 expect 2 explain graph; complains 'experiment'
 expect 2 explain graph nothing; complains 'nothing'
 expect 2 explain graph Q7 --format png; complains "'png'"
+expect 0 explain conv1x1 128x64x56x56 256 --gpu H200; says 'version    3'; says 'memory-bound'
+expect 0 explain conv1x1 8x64x7x7 64 --gpu T4 --dtype f16; says '7.5'
+expect 2 explain conv1x1 128x64x56 256; complains 'NxCxHxW'
+expect 2 explain conv1x1 128x64x56x56 256 --gpu Voodoo; complains 'H200'
 
 # ---- plot, doctor ----------------------------------------------------------------------------------------------
 

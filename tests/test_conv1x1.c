@@ -4,14 +4,15 @@
  *
  * Tolerances, from 2^-24 = 6e-8 per rounding. Factors are of size 1, w of size 1/sqrt(C): a sum of
  * C products has size 1 and an error that grows like sqrt(C), and stays below 2e-6 (4 + sqrt(C))
- * with the extremes of a few thousand sums. Gradients alike, with K and M terms of size 1 for C:
- * the error of dw grows with its size, sqrt(M). Storage adds one rounding of the output. With tf32
- * each factor is wrong by up to 2^-11: 5e-4 (4 + sqrt(n)) / sqrt(n) times the size of the sum; the
- * factors' errors are independent, hence no sqrt(n). mean and var come from stored values: a mean
+ * with the extremes of a few thousand sums. Gradients alike, with K and M terms for C: dx has size
+ * sqrt(K/C), dw sqrt(M). Storage adds one rounding of the output. Where factors are rounded before
+ * they are multiplied (tf32: by up to 2^-11; the prologue's u on 16-bit tensor cores: by up to half
+ * a unit of the type) the errors of the products are independent and have about that size times
+ * that of the sum, with extremes at eight times as much. mean and var come from stored values: a mean
  * over M is wrong by that of one y at most. */
 #include "kernel_test.h"
 
-enum { VERSIONS = 1 };
+enum { VERSIONS = 3 };
 static int ran[VERSIONS + 1];
 
 typedef struct c1_case {
@@ -228,8 +229,11 @@ static bool run(c1_case c)
     const dlf_conv1x1_bwd bwd = backward_of(&c, &dev), ref_bwd = backward_of(&c, &ref);
     const double M = (double)(c.N * (c.W ? outputs(c.H, c.stride) * outputs(c.W, c.stride) : 1));
     const double round = kt_rounding(c.dtype), tiny = c.dtype == DLF_F16 ? 0x1p-25 : 0.0;
-    const double C = (double)c.C, K = (double)c.K, factor = c.tf32 ? 5e-4 : 2e-6;
-    const double z = factor * (4.0 + sqrt(C)) / (c.tf32 ? sqrt(C) : 1.0) + 1e-7 * (double)c.shift;
+    const double C = (double)c.C, K = (double)c.K;
+    const bool prologue = c.scale || c.g != DLF_LINEAR;
+    const double tf32 = c.tf32 ? 8.0 * 0x1p-11 : 0.0;
+    const double u = tf32 + (prologue && c.dtype != DLF_F32 && c.version != 1 ? 8.0 * round : 0.0);
+    const double z = 2e-6 * (4.0 + sqrt(C)) + u + 1e-7 * (double)c.shift;
 
     dlf_status status = dlf_conv1x1_forward(&fwd, &conv);
     const bool forward = status != DLF_ERR_NO_KERNEL;
@@ -249,9 +253,9 @@ static bool run(c1_case c)
         OK(status);
         OK(dlf_conv1x1_backward(&ref_bwd, &ref_conv));
         const double size = sqrt(K / C); /* of dx: K products of dz and w */
-        agree(&c, &dev, &ref, DX, size * factor * (4.0 + sqrt(c.tf32 ? 1.0 : K)) + 1e-6 + tiny,
+        agree(&c, &dev, &ref, DX, size * (2e-6 * (4.0 + sqrt(K)) + tf32) + 1e-6 + tiny,
               round + 1e-6);
-        agree(&c, &dev, &ref, DW, sqrt(M) * factor * (4.0 + sqrt(c.tf32 ? 1.0 : M)), 2e-6);
+        agree(&c, &dev, &ref, DW, sqrt(M) * (2e-6 * (4.0 + sqrt(M)) + u), 2e-6);
         if (c.bias) agree(&c, &dev, &ref, DBIAS, 2e-6 * (4.0 + sqrt(M)), 2e-6);
     }
     release(&dev), release(&ref);
@@ -266,7 +270,7 @@ static bool is_cuda(void)
 
 static void in_all_versions(c1_case c)
 {
-    for (c.version = 0; c.version <= (is_cuda() ? VERSIONS : 1); c.version++)
+    for (c.version = 1; c.version <= (is_cuda() ? VERSIONS : 1); c.version++)
         if (!run(c)) assert_true(c.version > 1);
 }
 
@@ -296,6 +300,7 @@ static void matches_reference(void **state)
             c1_case c = shapes[i];
             c.layout = (dlf_layout)layout;
             in_all_versions(c);
+            assert_true(run(c)); /* and in the one that is chosen */
         }
 }
 
@@ -380,7 +385,8 @@ static void every_version_ran(void **state)
 {
     (void)state;
     if (!is_cuda()) return;
-    for (int k = 0; k <= VERSIONS; k++) assert_true(ran[k] > 0);
+    for (int k = 0; k <= VERSIONS; k++)
+        if (!ran[k]) fail_msg("version %d ran in no case", k);
 }
 
 /* ---- properties ----------------------------------------------------------------------------- */
@@ -663,6 +669,91 @@ static void refusals_say_why(void **state)
     dlf_tensor_free(&x), dlf_tensor_free(&w), dlf_tensor_free(&y), dlf_tensor_free(&bad);
 }
 
+/* ---- the plan ------------------------------------------------------------------------------- */
+
+static dlf_conv1x1_choice plan(const char *name, dlf_conv1x1_op op, dlf_dtype dtype, bool tf32,
+                               int64_t C, int64_t K, int64_t M)
+{
+    dlf_conv1x1_gpu gpu;
+    dlf_conv1x1_choice c;
+    OK(dlf_conv1x1_gpu_find(&gpu, name));
+    const dlf_conv1x1_geometry g = {.P = 1, .N = 1, .C = C, .K = K, .M = M};
+    const dlf_conv1x1 conv = {.tf32 = tf32};
+    dlf_conv1x1_plan(&c, op, &g, dtype, &conv, &gpu);
+    return c;
+}
+
+static void expect(dlf_conv1x1_choice c, int version, bool memory_bound, const char *why)
+{
+    if (c.version != version || c.memory_bound != memory_bound || !strstr(c.reason, why))
+        fail_msg("version %d, %s-bound, \"%s\"; expected %d, \"%s\"", c.version,
+                 c.memory_bound ? "memory" : "compute", c.reason, version, why);
+}
+
+/* Every branch of it, and the numbers of one case by hand. */
+static void plan_says_which_and_why(void **state)
+{
+    (void)state;
+    const dlf_conv1x1_op fwd = DLF_CONV1X1_FORWARD, dw = DLF_CONV1X1_BACKWARD_WEIGHT;
+    const int64_t M = 128 * 56 * 56;
+    const dlf_conv1x1_choice c = plan("NVIDIA H200", fwd, DLF_BF16, false, 64, 256, M);
+    expect(c, 3, true, "stays on chip");
+    assert_true(c.bytes == 2.0 * ((double)M * 320.0 + 64.0 * 256.0));
+    assert_true(c.flops == 2.0 * (double)M * 64.0 * 256.0 && c.rate == DLF_CONV1X1_16_BIT);
+    assert_true(fabs(c.intensity / (c.flops / c.bytes) - 1.0) < 1e-12);
+    assert_true(fabs(c.floor_us / (1e6 * c.bytes / 4.8e12) - 1.0) < 1e-12);
+    expect(plan("H200", fwd, DLF_BF16, false, 512, 2048, 128 * 49), 2, false, "compute-bound");
+    expect(plan("H200", fwd, DLF_F32, false, 256, 256, M), 1, false, "float multiply-adds");
+    expect(plan("H200", fwd, DLF_F32, false, 8, 8, M), 3, true, "stays on chip");
+    expect(plan("H200", fwd, DLF_F32, true, 64, 64, M), 3, true, "tf32");
+    expect(plan("H200", fwd, DLF_F32, true, 1024, 1024, M), 2, false, "tf32");
+    expect(plan("H200", fwd, DLF_BF16, false, 1280, 64, M), 2, true, "KiB of shared memory");
+    expect(plan("H200", fwd, DLF_BF16, false, 64, 64, 49), 2, true, "no second one");
+    expect(plan("H200", DLF_CONV1X1_BACKWARD_DATA, DLF_BF16, false, 64, 1280, M), 2, true,
+           "KiB of shared memory"); /* its depth is K */
+    expect(plan("H200", dw, DLF_F16, false, 64, 64, M), 2, true, "weight gradient");
+    expect(plan("H200", dw, DLF_F32, false, 8, 8, M), 1, true, "memory-bound");
+    expect(plan("Tesla T4", fwd, DLF_F16, false, 512, 512, M), 1, false, "7.5");
+    expect(plan("Tesla T4", dw, DLF_F16, false, 512, 512, M), 1, false, "7.5");
+    expect(plan("Tesla T4", fwd, DLF_F32, false, 8, 8, M), 1, true, "67 KiB of shared memory");
+    dlf_conv1x1_gpu gpu;
+    assert_int_equal(dlf_conv1x1_gpu_find(&gpu, "Voodoo 2"), DLF_ERR_NOT_FOUND);
+    assert_non_null(strstr(dlf_error_message(), "H200"));
+}
+
+/* A measured row goes before the model, for its GPU, op, rate and intensities only. */
+static void measured_crossovers_win(void **state)
+{
+    (void)state;
+    const dlf_conv1x1_crossover table[] = {
+        {"H200", DLF_CONV1X1_FORWARD, DLF_CONV1X1_16_BIT, 0.0, 40.0, 1},
+        {"H200", DLF_CONV1X1_FORWARD, DLF_CONV1X1_16_BIT, 40.0, 90.0, 2},
+        {NULL, 0, 0, 0.0, 0.0, 0}};
+    const int64_t M = 128 * 56 * 56;
+    const struct {
+        const char *gpu;
+        dlf_conv1x1_op op;
+        dlf_dtype dtype;
+        int64_t K;
+        int version;
+        bool by_table;
+    } rows[] = {{"H200", DLF_CONV1X1_FORWARD, DLF_BF16, 64, 1, true},
+                {"H200", DLF_CONV1X1_FORWARD, DLF_BF16, 256, 2, true},
+                {"A100", DLF_CONV1X1_FORWARD, DLF_BF16, 64, 3, false},
+                {"H200", DLF_CONV1X1_BACKWARD_DATA, DLF_BF16, 64, 3, false},
+                {"H200", DLF_CONV1X1_FORWARD, DLF_F32, 64, 1, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        dlf_conv1x1_gpu gpu;
+        dlf_conv1x1_choice c;
+        OK(dlf_conv1x1_gpu_find(&gpu, rows[i].gpu));
+        const dlf_conv1x1_geometry g = {.P = 1, .N = 1, .C = 64, .K = rows[i].K, .M = M};
+        const dlf_conv1x1 conv = {.version = 0};
+        dlf_conv1x1_plan_with(&c, rows[i].op, &g, rows[i].dtype, &conv, &gpu, table);
+        expect(c, rows[i].version, c.memory_bound, rows[i].by_table ? "measured" : "");
+        assert_true(rows[i].by_table || !strstr(c.reason, "measured"));
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -680,6 +771,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(nan_stays_at_its_position),
         cmocka_unit_test(infinities),
         cmocka_unit_test(refusals_say_why),
+        cmocka_unit_test(plan_says_which_and_why),
+        cmocka_unit_test(measured_crossovers_win),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

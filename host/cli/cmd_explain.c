@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cmd_explain.c -- `dlf explain`: show what is behind a run. So far: the computational graph. */
+ * cmd_explain.c -- `dlf explain`: show what is behind a run: the computational graph, the choice of
+ * a kernel. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,10 +43,11 @@ static dlf_status run(const cli_call *call)
     const char *format = cli_value(a, "format", "text");
     const bool dot = strcmp(format, "dot") == 0;
     const dlf_experiment *e = NULL;
+    if (a->n_words > 0 && strcmp(a->words[0], "conv1x1") == 0) return cli_explain_conv1x1(a);
     DLF_TRY(cli_at_most(a, 2));
     if (a->n_words < 1 || strcmp(a->words[0], "graph") != 0)
-        return dlf_fail(DLF_ERR_ARG, "dlf explain: so far it explains 'graph': dlf explain graph "
-                                     "EXPERIMENT");
+        return dlf_fail(DLF_ERR_ARG, "dlf explain: it explains 'graph' and 'conv1x1': dlf explain "
+                                     "graph EXPERIMENT");
     if (!dot && strcmp(format, "text") != 0)
         return dlf_fail(DLF_ERR_ARG, "dlf explain: --format is text or dot, not '%.40s'", format);
     if (a->n_words < 2)
@@ -56,10 +58,17 @@ static dlf_status run(const cli_call *call)
 }
 
 static const cli_flag flags[] = {
-    CLI_FLAG("format", 0, "text|dot", "文字表格，或 Graphviz 的 DOT；默认 text",
-             "a table, or DOT for Graphviz; default text"),
+    CLI_FLAG("format", 0, "text|dot|tsv",
+             "文字；graph 可用 Graphviz 的 DOT，conv1x1 可用 TSV；默认 text",
+             "text; DOT for Graphviz (graph), TSV (conv1x1); default text"),
     CLI_FLAG("device", 'd', "DEVICE", "在哪个设备上规划内存，默认 cpu",
              "the device to plan memory for, default cpu"),
+    CLI_FLAG("gpu", 0, "NAME", "conv1x1：GPU 型号，默认 H200", "conv1x1: GPU, default H200"),
+    CLI_FLAG("dtype", 0, "f32|tf32|f16|bf16", "conv1x1：数据类型，默认 bf16",
+             "conv1x1: type, default bf16"),
+    CLI_FLAG("op", 0, "forward|data|weight", "conv1x1：前向、对输入或对权重的梯度，默认 forward",
+             "conv1x1: forward, data or weight gradient; default forward"),
+    CLI_FLAG("stride", 0, "N", "conv1x1：步幅，默认 1", "conv1x1: stride, default 1"),
     CLI_FLAG_LANG,
     CLI_FLAG_HELP,
     CLI_FLAGS_END,
@@ -67,11 +76,13 @@ static const cli_flag flags[] = {
 
 const cli_command cli_explain = {
     .name = "explain",
-    .synopsis = "graph EXPERIMENT|QUESTION [flags]",
-    .summary = {"打印一个实验的计算图：节点、形状、计算量、内存规划",
-                "print an experiment's computational graph: nodes, shapes, cost, memory plan"},
+    .synopsis = "graph EXPERIMENT|QUESTION | conv1x1 NxCxHxW K [flags]",
+    .summary =
+        {"打印一个实验的计算图，或 1x1 卷积选用哪个核函数及原因",
+         "print an experiment's computational graph, or which kernel a 1x1 convolution gets"},
     .examples = "  dlf explain graph Q7\n"
-                "  dlf explain graph vanishing --format dot | dot -Tsvg > graph.svg\n",
+                "  dlf explain graph vanishing --format dot | dot -Tsvg > graph.svg\n"
+                "  dlf explain conv1x1 128x64x56x56 256 --dtype bf16 --gpu H200\n",
     .details = {"", ""},
     .flags = flags,
     .run = run};

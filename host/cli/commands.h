@@ -22,6 +22,9 @@ typedef struct cli_command {
     dlf_status (*run)(const cli_call *call);
 } cli_command;
 
+/* `dlf explain conv1x1 ...` */
+DLF_MUST_CHECK dlf_status cli_explain_conv1x1(const cli_args *a);
+
 extern const cli_command cli_list, cli_run, cli_plot, cli_explain, cli_bench, cli_compare, cli_doctor;
 
 /* NULL-terminated, in the order of the help. */
