@@ -315,6 +315,79 @@ static void test_languages_and_questions(void **state)
     dlf_result_free(r);
 }
 
+/* A run of the user's own parameters: its text may have gaps. */
+static dlf_result *run_of(const char *experiment)
+{
+    dlf_result *r;
+    OK(dlf_result_new(&r, experiment, "Q33", TEXT("题", "Title")));
+    OK(dlf_result_set_manifest(r, &(dlf_manifest){.version = "0",
+                                                  .git = "abc",
+                                                  .command = "x",
+                                                  .started = "2026-01-02T03:04:05Z",
+                                                  .build = "b",
+                                                  .backend = "cpu",
+                                                  .device = "d",
+                                                  .device_detail = "e",
+                                                  .mode = "quick",
+                                                  .complete = true,
+                                                  .customised = true}));
+    return r;
+}
+
+static bool file_has(const char *root, const char *name, const char *words)
+{
+    char path[200], text[4096];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    FILE *f = fopen(path, "r");
+    if (!f) return false;
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    return strstr(text, words) != NULL;
+}
+
+/* The second run of a question fills the gaps that the first one left in its text. */
+static void test_runs_beside_each_other(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/dlf-answer-XXXXXX", first[100], second[100];
+    assert_non_null(mkdtemp(root));
+    snprintf(first, sizeof first, "%s/norm-axes", root);
+    snprintf(second, sizeof second, "%s/norm-cost", root);
+    dlf_result *axes = run_of("norm-axes"), *cost = run_of("norm-cost");
+    OK(dlf_result_store(axes, first));
+    OK(dlf_answer_write(axes, first, "en"));
+    assert_true(file_has(root, "norm-axes/answer.en.md", " norm-cost"));
+    assert_false(file_has(root, "norm-axes/answer.en.md", "dlf run norm-axes"));
+    OK(dlf_result_store(cost, second));
+    OK(dlf_answer_write(cost, second, "en"));
+    assert_true(file_has(root, "norm-axes/answer.en.md", "dlf run norm-equilibrium"));
+    assert_false(file_has(root, "norm-axes/answer.en.md", " norm-cost"));
+    assert_false(file_has(root, "norm-cost/answer.en.md", " norm-axes"));
+    OK(dlf_answer_write(cost, second, "zh")); /* only what is there is written again */
+    assert_true(file_has(root, "norm-cost/answer.zh.md", "Normalization"));
+    assert_false(file_has(root, "norm-axes/answer.zh.md", "Normalization"));
+    /* A neighbour that cannot be read is one that has not been run. */
+    char damaged[150];
+    snprintf(damaged, sizeof damaged, "%s/result.json", first);
+    FILE *f = fopen(damaged, "w");
+    assert_non_null(f);
+    fputs("{", f);
+    fclose(f);
+    OK(dlf_answer_write(cost, second, "en"));
+    assert_true(file_has(root, "norm-cost/answer.en.md", " norm-axes"));
+    dlf_result_free(axes);
+    dlf_result_free(cost);
+    static const char *const files[] = {
+        "norm-axes/result.json",  "norm-axes/answer.en.md", "norm-axes", "norm-cost/result.json",
+        "norm-cost/answer.en.md", "norm-cost/answer.zh.md", "norm-cost"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[200];
+        snprintf(path, sizeof path, "%s/%s", root, files[i]);
+        assert_int_equal(remove(path), 0);
+    }
+    assert_int_equal(remove(root), 0);
+}
+
 static void test_lint(void **state)
 {
     (void)state;
@@ -405,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_several_experiments),
         cmocka_unit_test(test_experiments_of_a_text),
         cmocka_unit_test(test_languages_and_questions),
+        cmocka_unit_test(test_runs_beside_each_other),
         cmocka_unit_test(test_lint),
         cmocka_unit_test(test_parity),
         cmocka_unit_test(test_shipped_answers),
