@@ -51,7 +51,7 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"side", "12"},
                                    {"data", "digits"},
                                    {"descent_steps", "30"},
-                                   {"masks", "20"},
+                                   {"masks", "10"},
                                    {"linear_steps", "12"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)

@@ -11,8 +11,7 @@
 #include "dlf/train.h"
 #include "dropout_story.h"
 
-enum { BATCH = 40, DISTINCT = 80, DEPTH = 2 };
-static const dlf_block_size size = {.train = 400, .valid = 200, .test = 500};
+enum { BATCH = 40, DEPTH = 2 };
 const double dropout_rates[STORY_RATES] = {0.0, 0.1, 0.25, 0.5, 0.7, 0.85};
 
 static void story_free(story *s)
@@ -23,11 +22,13 @@ static void story_free(story *s)
 
 static dlf_status story_new(story *s, dlf_run *run)
 {
-    const int seeds = dlf_run_seeds(run);
+    const int seeds = dlf_run_seeds(run), rows = dlf_run_int(run, "rows");
     *s = (story){.seeds = seeds,
                  .members = STORY_SETTINGS * STORY_ARMS * seeds,
-                 .steps = dlf_run_int(run, "digits_steps")};
-    const size_t n = (size_t)(STORY_RECORDS * STORY_PARTS * s->members);
+                 .steps = dlf_run_int(run, "digits_steps"),
+                 .size = {rows, rows / 2, rows * 5 / 4}};
+    s->records = s->steps / 2 + 1 < STORY_RECORDS_MAX ? s->steps / 2 + 1 : STORY_RECORDS_MAX;
+    const size_t n = (size_t)(s->records * STORY_PARTS * s->members);
     const size_t half = (size_t)(STORY_SETTINGS * seeds);
     s->loss = calloc(2 * n, sizeof *s->loss);
     s->scaled = calloc((STORY_COUNTS + 2) * half, sizeof *s->scaled);
@@ -48,10 +49,10 @@ static dlf_status make_blocks(dlf_run *run, const story *s, const dlf_dataset *s
         block[p] =
             (dlf_block){.draw = (uint32_t)(p % s->seeds),
                         .wrong = setting == STORY_NOISY ? dlf_run_real(run, "label_noise") : 0.0,
-                        .distinct = setting == STORY_SMALL ? DISTINCT : 0};
+                        .distinct = setting == STORY_SMALL ? s->size.train / 5 : 0};
     }
     const dlf_status status =
-        dlf_blocks_make(out, base, source, dlf_run_seed(run), size, block, s->members);
+        dlf_blocks_make(out, base, source, dlf_run_seed(run), s->size, block, s->members);
     free(block);
     return status;
 }
@@ -78,7 +79,7 @@ static dlf_status start(dlf_run *run, const story *s, const dlf_dataset *data, c
         weight[p] = arm == STORY_CONNECT ? dropout_rates[STORY_HALF] : 0.0;
     }
     const dlf_dropout_net net = {.members = P,
-                                 .batch = BATCH,
+                                 .batch = s->size.train < BATCH ? s->size.train : BATCH,
                                  .inputs = data->features,
                                  .width = dlf_run_int(run, "digits_width"),
                                  .depth = DEPTH,
@@ -92,7 +93,7 @@ static dlf_status start(dlf_run *run, const story *s, const dlf_dataset *data, c
                                  .base = base,
                                  .lr = lr,
                                  .optimiser = dlf_sgd(0.9, 0.0),
-                                 .rows = size.train};
+                                 .rows = s->size.train};
     DLF_TRY_DONE(dlf_train_new(t, *g, data, &spec));
 done:
     free(values);
@@ -102,8 +103,8 @@ done:
 
 static dlf_status record(const story *s, dlf_train *t, int r)
 {
-    const int first[STORY_PARTS] = {0, size.train, size.train + size.valid};
-    const int count[STORY_PARTS] = {size.train, size.valid, size.test};
+    const int first[STORY_PARTS] = {0, s->size.train, s->size.train + s->size.valid};
+    const int count[STORY_PARTS] = {s->size.train, s->size.valid, s->size.test};
     for (int k = 0; k < STORY_PARTS; k++)
         DLF_TRY(dlf_train_evaluate(t, first[k], count[k], story_cell(s, s->loss, r, k, 0),
                                    story_cell(s, s->accuracy, r, k, 0)));
@@ -114,8 +115,8 @@ static dlf_status train(dlf_run *run, const story *s, dlf_train *t, double from,
 {
     int done = 0;
     DLF_TRY(record(s, t, 0));
-    for (int r = 1; r < STORY_RECORDS; r++) {
-        const int until = (int)((int64_t)s->steps * r / (STORY_RECORDS - 1));
+    for (int r = 1; r < s->records; r++) {
+        const int until = (int)((int64_t)s->steps * r / (s->records - 1));
         while (done < until) {
             DLF_TRY(dlf_run_stage(run, from + (to - from) * done / s->steps,
                                   "digits with dropout: step %d", done));
@@ -131,16 +132,16 @@ static dlf_status train(dlf_run *run, const story *s, dlf_train *t, double from,
 /* ---- test time ---- */
 
 /* Cross-entropy and errors of log-probabilities (rows, classes). */
-static story_reading read_rows(const double *log_p, const int32_t *label, int classes)
+static story_reading read_rows(const double *log_p, const int32_t *label, int rows, int classes)
 {
     story_reading r = {0.0, 0.0};
-    for (int i = 0; i < size.test; i++) {
+    for (int i = 0; i < rows; i++) {
         const double *row = log_p + i * classes;
         int best = 0;
         for (int c = 1; c < classes; c++)
             if (row[c] > row[best]) best = c;
-        r.loss -= row[label[i]] / size.test;
-        r.error += (best != label[i]) / (double)size.test;
+        r.loss -= row[label[i]] / rows;
+        r.error += (best != label[i]) / (double)rows;
     }
     return r;
 }
@@ -148,7 +149,7 @@ static story_reading read_rows(const double *log_p, const int32_t *label, int cl
 /* Members of rate STORY_HALF, all settings, all test rows at once. */
 typedef struct jury {
     dlf_graph *g;
-    int members, classes;
+    int members, rows, classes;
     const int32_t *label;
     double *logits, *mean, *log_mean; /* (members, rows, classes) */
 } jury;
@@ -163,10 +164,11 @@ static dlf_status jury_new(jury *j, dlf_run *run, const story *s, dlf_graph *tra
                            const dlf_dataset *source)
 {
     const int P = STORY_SETTINGS * s->seeds;
-    const size_t n = (size_t)(P * size.test * source->classes);
+    const size_t n = (size_t)(P * s->size.test * source->classes);
     double rate[256];
     if (P > 256) return dlf_fail(DLF_ERR_ARG, "dropout: at most %d seeds", 256 / STORY_SETTINGS);
     j->members = P;
+    j->rows = s->size.test;
     j->classes = source->classes;
     j->label = source->label + source->train;
     j->logits = calloc(3 * n, sizeof *j->logits);
@@ -176,7 +178,7 @@ static dlf_status jury_new(jury *j, dlf_run *run, const story *s, dlf_graph *tra
     for (int p = 0; p < P; p++) rate[p] = dropout_rates[STORY_HALF];
     const double zero[256] = {0.0};
     const dlf_dropout_net net = {.members = P,
-                                 .batch = size.test,
+                                 .batch = s->size.test,
                                  .inputs = source->features,
                                  .width = dlf_run_int(run, "digits_width"),
                                  .depth = DEPTH,
@@ -204,7 +206,7 @@ static dlf_status pass(jury *j, dlf_graph_mode mode)
     DLF_TRY(dlf_graph_forward(j->g, mode));
     DLF_TRY(
         dlf_tensor_download_f64(j->logits, dlf_graph_value(j->g, dlf_graph_find(j->g, "logits"))));
-    for (int i = 0; i < j->members * size.test; i++)
+    for (int i = 0; i < j->members * j->rows; i++)
         dlf_log_softmax(j->logits + i * j->classes, j->classes);
     return DLF_OK;
 }
@@ -212,17 +214,17 @@ static dlf_status pass(jury *j, dlf_graph_mode mode)
 /* Readings of the first k masks, k a power of two; of all for the geometric mean. */
 static void read_means(const story *s, jury *j, int masks)
 {
-    const int each = size.test * j->classes;
+    const int each = j->rows * j->classes;
     int at = 0;
     while (1 << at < masks) at++;
     if (1 << at != masks || at >= STORY_COUNTS) return;
     for (int p = 0; p < j->members; p++) {
         for (int i = 0; i < each; i++) j->logits[i] = log(j->mean[p * each + i] / masks);
-        s->masks[at][p] = read_rows(j->logits, j->label, j->classes);
+        s->masks[at][p] = read_rows(j->logits, j->label, j->rows, j->classes);
         if (masks < STORY_MASKS) continue;
         for (int i = 0; i < each; i++) j->logits[i] = j->log_mean[p * each + i] / masks;
-        for (int i = 0; i < size.test; i++) dlf_log_softmax(j->logits + i * j->classes, j->classes);
-        s->geometric[p] = read_rows(j->logits, j->label, j->classes);
+        for (int i = 0; i < j->rows; i++) dlf_log_softmax(j->logits + i * j->classes, j->classes);
+        s->geometric[p] = read_rows(j->logits, j->label, j->rows, j->classes);
     }
 }
 
@@ -232,10 +234,10 @@ static dlf_status judge(dlf_run *run, const story *s, dlf_graph *trained, const 
     dlf_status status;
     jury j = {NULL};
     DLF_TRY_DONE(jury_new(&j, run, s, trained, source));
-    const int each = size.test * j.classes;
+    const int each = j.rows * j.classes;
     DLF_TRY_DONE(pass(&j, DLF_EVALUATION));
     for (int p = 0; p < j.members; p++)
-        s->scaled[p] = read_rows(j.logits + p * each, j.label, j.classes);
+        s->scaled[p] = read_rows(j.logits + p * each, j.label, j.rows, j.classes);
     for (int k = 0; k < STORY_MASKS; k++) {
         DLF_TRY_DONE(dlf_run_stage(run, from + (to - from) * k / STORY_MASKS,
                                    "digits: mean of %d masks", k + 1));
@@ -293,8 +295,7 @@ static dlf_status fashion(dlf_run *run, double from, double to)
         return DLF_OK;
     }
     free(place);
-    const dlf_dataset_request request = {
-        .data = dlf_run_data_dir(run), .train = 5000, .test = size.test};
+    const dlf_dataset_request request = {.data = dlf_run_data_dir(run), .train = 5000, .test = 500};
     DLF_TRY_DONE(dlf_dataset_load(&source, "fashion-mnist", &request));
     DLF_TRY_DONE(tell(run, &s, &source, false, from, to));
     DLF_TRY_DONE(dropout_story_rates(run, &s, "fashion_rates"));

@@ -19,7 +19,7 @@ typedef double (*measure)(const story *s, int member);
 
 static double last(const story *s, double *field, int part, int member)
 {
-    return *story_cell(s, field, STORY_RECORDS - 1, part, member);
+    return *story_cell(s, field, s->records - 1, part, member);
 }
 static double test_accuracy(const story *s, int member)
 {
@@ -149,7 +149,7 @@ static dlf_status curves(dlf_run *run, const story *s)
     for (int k = 0; k < STORY_SETTINGS; k++)
         for (int a = 0; a < 2; a++)
             for (int part = 0; part < STORY_PARTS; part++)
-                for (int r = 0; r < STORY_RECORDS; r++) {
+                for (int r = 0; r < s->records; r++) {
                     char name[40];
                     snprintf(name, sizeof name, "%s_%s_%s", setting_ids[k], a ? "half" : "none",
                              parts[part]);
@@ -157,7 +157,7 @@ static dlf_status curves(dlf_run *run, const story *s)
                         story_cell(s, s->loss, r, part, story_member(s, k, arms[a], 0)), s->seeds,
                         1);
                     DLF_TRY(dlf_table_row(t, DLF_TXT(name),
-                                          DLF_NUM((double)s->steps * r / (STORY_RECORDS - 1)),
+                                          DLF_NUM((double)s->steps * r / (s->records - 1)),
                                           DLF_NUM(e.mean), DLF_NUM(e.lo), DLF_NUM(e.hi)));
                 }
     static const struct {

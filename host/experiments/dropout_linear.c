@@ -13,7 +13,7 @@
 #include "dropout.h"
 #include "seed_check.h"
 
-enum { N = 64, P = 6, KEEPS = 9, FITS = 5, CHUNK = 50 };
+enum { N = 64, P = 6, KEEPS = 9, FITS = 5 };
 static const double keeps[KEEPS] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9};
 static const double fit_keeps[FITS] = {0.3, 0.5, 0.7, 0.9, 1.0};
 
@@ -71,10 +71,10 @@ static void masks_free(masks *m)
     free(m->index);
 }
 
-/* Members (keep, seed); each holds the rows CHUNK times, for as many masks. */
-static dlf_status masks_new(masks *m, const problem *q, dlf_device *dev, int seeds)
+/* Members (keep, seed); each holds the rows `chunk` times, for as many masks. */
+static dlf_status masks_new(masks *m, const problem *q, dlf_device *dev, int seeds, int chunk)
 {
-    const int64_t members = KEEPS * (int64_t)seeds, rows = CHUNK * N, all = members * rows;
+    const int64_t members = KEEPS * (int64_t)seeds, rows = (int64_t)chunk * N, all = members * rows;
     m->tile = malloc((size_t)(all * P) * sizeof *m->tile);
     m->host = malloc((size_t)all * sizeof *m->host);
     m->index = malloc((size_t)members * sizeof *m->index);
@@ -101,14 +101,14 @@ static dlf_status masks_new(masks *m, const problem *q, dlf_device *dev, int see
 }
 
 /* sum[member], square[member]: of |y - (m o X) w|^2 over all masks. */
-static dlf_status expected_loss(dlf_run *run, const problem *q, int count, double *sum,
+static dlf_status expected_loss(dlf_run *run, const problem *q, int chunk, int count, double *sum,
                                 double *square, double from, double to)
 {
     const int seeds = dlf_run_seeds(run), members = KEEPS * seeds;
     dlf_status status;
     masks m = {0};
-    DLF_TRY_DONE(masks_new(&m, q, dlf_run_device(run), seeds));
-    for (int done = 0; done < count; done += CHUNK) {
+    DLF_TRY_DONE(masks_new(&m, q, dlf_run_device(run), seeds, chunk));
+    for (int done = 0; done < count; done += chunk) {
         DLF_TRY_DONE(dlf_run_stage(run, from + (to - from) * done / count,
                                    "least squares: masks %d of %d", done, count));
         const dlf_dropout how = {.rng = {dlf_run_seed(run), dlf_stream(DLF_PURPOSE_DROPOUT, 130)},
@@ -118,11 +118,11 @@ static dlf_status expected_loss(dlf_run *run, const problem *q, int count, doubl
         DLF_TRY_DONE(dlf_gemm(&m.z, &m.dropped, &m.w, (dlf_gemm_args){.alpha = 1.0}));
         DLF_TRY_DONE(dlf_loss_forward(&m.loss, &m.z, &m.y, (dlf_loss){.kind = DLF_LOSS_MSE}));
         DLF_TRY_DONE(dlf_tensor_download_f64(m.host, &m.loss));
-        for (int i = 0; i < members * CHUNK; i++) {
+        for (int i = 0; i < members * chunk; i++) {
             double loss = 0.0;
             for (int k = 0; k < N; k++) loss += m.host[i * N + k];
-            sum[i / CHUNK] += loss;
-            square[i / CHUNK] += loss * loss;
+            sum[i / chunk] += loss;
+            square[i / chunk] += loss * loss;
         }
     }
 done:
@@ -420,7 +420,9 @@ static dlf_status fit_figure(dlf_run *run)
 dlf_status dlf_dropout_linear(dlf_run *run, double from, double to)
 {
     const int seeds = dlf_run_seeds(run), fits = FITS * seeds * dlf_run_int(run, "copies");
-    const int count = (dlf_run_int(run, "masks") + CHUNK - 1) / CHUNK * CHUNK;
+    const int masks_wanted = dlf_run_int(run, "masks"),
+              chunk = masks_wanted < 50 ? masks_wanted : 50;
+    const int count = (masks_wanted + chunk - 1) / chunk * chunk;
     const double middle = from + 0.4 * (to - from);
     dlf_status status;
     problem q;
@@ -428,7 +430,7 @@ dlf_status dlf_dropout_linear(dlf_run *run, double from, double to)
     if (!sum) return dlf_fail(DLF_ERR_OOM, "dropout: out of memory");
     double *square = sum + KEEPS * seeds, *average = square + KEEPS * seeds;
     make_problem(&q, dlf_run_seed(run));
-    DLF_TRY_DONE(expected_loss(run, &q, count, sum, square, from, middle));
+    DLF_TRY_DONE(expected_loss(run, &q, chunk, count, sum, square, from, middle));
     DLF_TRY_DONE(report_loss(run, &q, count, sum, square));
     DLF_TRY_DONE(loss_figure(run));
     DLF_TRY_DONE(fit(run, &q, average, middle, to));

@@ -242,7 +242,7 @@ static void theory_gap(const study *s, int arm, double *path)
 
 static dlf_status theory_table(dlf_run *run, const study *s)
 {
-    enum { POINTS = 31 };
+    enum { POINTS = 16 };
     dlf_table *t;
     double w2[POINTS + 2];
     int n = 0;
