@@ -155,7 +155,8 @@ static void bn_gradient_explosion(void **state)
 
 static void bn_dependent_batches(void **state)
 {
-    static const dlf_setting set[] = {{"values", "32768"}, {"steps", "60"}, {"channels", "400"}};
+    static const dlf_setting set[] = {
+        {"values", "32768"}, {"class_steps", "60"}, {"channels", "400"}};
     static const expectation found[] = {{"sorted_fails", DLF_SUPPORTED},
                                         {"mixed_works", DLF_SUPPORTED},
                                         {"sorted_layer_norm", DLF_SUPPORTED},

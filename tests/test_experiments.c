@@ -10,6 +10,13 @@
 #include "experiments/run.h"
 #include "report/answer.h"
 
+/* argv[3], an experiment's slug, restricts the tests to it: a single one takes seconds in the test
+ * bed. An answer that draws on several is then not rendered. */
+static const char *only;
+#define EACH(e)                                                                                    \
+    for (const dlf_experiment *const *e = dlf_experiments; *e; e++)                                \
+        if (!only || strcmp((*e)->slug, only) == 0)
+
 /* Settings that exist in an experiment are applied; small enough for the CPU test bed. */
 static const dlf_setting tiny[] = {{"width", "24"},
                                    {"depth", "5"},
@@ -40,6 +47,9 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"rate", "0.02"},
                                    {"values", "1024"},
                                    {"game_steps", "4"},
+                                   {"class_steps", "2"},
+                                   {"most_steps", "5"},
+                                   {"test_rows", "16"},
                                    {"epochs", "1"},
                                    {"conv_epochs", "1"},
                                    {"train_rows", "128"},
@@ -116,7 +126,8 @@ static char *tables_of(const dlf_result *r)
 static void same_seed_same_bits(void **state)
 {
     if (strncmp(kt_dev->info.name, "simt", 4) == 0) skip();
-    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+    EACH(e)
+    {
         dlf_result *b = run_on(kt_dev, *e, 1), *c = run_on(kt_dev, *e, 2);
         char *text_a = tables_of(run_once(e)), *text_b = tables_of(b), *text_c = tables_of(c);
         if (strcmp(text_a, text_b)) fail_msg("%s: two runs of one seed differ", (*e)->slug);
@@ -133,7 +144,8 @@ static void same_seed_same_bits(void **state)
 
 static void results_are_complete(void **state)
 {
-    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+    EACH(e)
+    {
         const dlf_result *r = run_once(e);
         assert_true(dlf_result_checks(r) > 0);
         assert_true(dlf_result_figures(r) > 0);
@@ -167,15 +179,18 @@ static void answers_name_experiments(void **state)
  * customised in its networks, only in their size. */
 static void answers_find_their_numbers(void **state)
 {
+    if (only) skip();
     const dlf_result *all[sizeof first_run / sizeof first_run[0] + 1] = {NULL};
-    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+    EACH(e)
+    {
         dlf_result *r = run_once(e);
         dlf_manifest m = *dlf_result_manifest(r);
         m.customised = false;
         OK(dlf_result_set_manifest(r, &m));
         all[e - dlf_experiments] = r;
     }
-    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+    EACH(e)
+    {
         const dlf_result *r = run_once(e);
         static const char *const languages[] = {"zh", "en"};
         for (int i = 0; i < 2; i++) {
@@ -246,7 +261,8 @@ static void agrees_with_cpu(void **state)
 {
     dlf_device *cpu;
     OK(dlf_device_open(&cpu, "cpu"));
-    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+    EACH(e)
+    {
         const dlf_result *got = run_once(e);
         dlf_result *want = run_on(cpu, *e, 1);
         int tables = 0;
@@ -295,7 +311,8 @@ static void fill_inputs(dlf_graph *g)
  * curve more than the single ops of test_graph.c, hence 1e-5. */
 static void networks_have_the_gradients_of_finite_differences(void **state)
 {
-    for (const dlf_experiment *const *e = dlf_experiments; *e; e++) {
+    EACH(e)
+    {
         if (!(*e)->network) continue;
         dlf_graph *g = NULL;
         dlf_gradient_check c;
@@ -316,6 +333,7 @@ int main(int argc, char **argv)
 {
     kt_open(argc, argv);
     if (argc > 2) cmocka_set_test_filter(argv[2]);
+    if (argc > 3) only = argv[3];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks_have_the_gradients_of_finite_differences),
         cmocka_unit_test(same_seed_same_bits),

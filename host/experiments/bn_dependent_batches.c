@@ -9,7 +9,7 @@
 #include "bn_dependent_batches.h"
 
 static const dlf_param params[] = {
-    {"steps",
+    {"class_steps",
      DLF_PARAM_INT,
      100,
      300,

@@ -122,7 +122,7 @@ static dlf_status class_mean_of(setting *s, dlf_lab *lab)
 static dlf_status train(dlf_run *run, setting *s, dlf_lab *lab, const char *what, double from,
                         double to)
 {
-    const int steps = dlf_run_int(run, "steps");
+    const int steps = dlf_run_int(run, "class_steps");
     for (int t = 0; t < steps; t++) {
         int32_t order[CLASSES];
         int as_int[CLASSES];

@@ -95,7 +95,8 @@ dlf_status dlf_nbs_network(dlf_graph **out, dlf_device *device, const dlf_nbs_jo
 
 static dlf_status steps(dlf_run *run, dlf_train *t, const dlf_nbs_job *job, double from, double to)
 {
-    const int n = dlf_train_epoch_steps(t) * job->epochs;
+    const int wanted = dlf_train_epoch_steps(t) * job->epochs;
+    const int most = dlf_run_int(run, "most_steps"), n = wanted < most ? wanted : most;
     for (int i = 0; i < n; i += 50) {
         DLF_TRY(dlf_run_stage(run, from + (to - from) * i / n, "%s, batch %d",
                               dlf_nbs_labels[job->kind].en, job->batch));
@@ -107,7 +108,8 @@ static dlf_status steps(dlf_run *run, dlf_train *t, const dlf_nbs_job *job, doub
 dlf_status dlf_nbs_train(dlf_run *run, const dlf_dataset *data, const dlf_nbs_job *job,
                          double *error, double *diverged, double from, double to)
 {
-    const int S = dlf_run_seeds(run);
+    const int S = dlf_run_seeds(run), most = dlf_run_int(run, "test_rows");
+    const int rows = data->test < most ? data->test : most;
     dlf_graph *g = NULL;
     dlf_train *t = NULL;
     dlf_status status;
@@ -126,7 +128,7 @@ dlf_status dlf_nbs_train(dlf_run *run, const dlf_dataset *data, const dlf_nbs_jo
         &t, g, data,
         &(dlf_train_spec){.seed = dlf_run_seed(run), .lr = lr, .optimiser = dlf_sgd(0.9, 0.0)}));
     DLF_TRY_DONE(steps(run, t, job, from, to));
-    DLF_TRY_DONE(dlf_train_evaluate(t, data->train, data->test, NULL, error));
+    DLF_TRY_DONE(dlf_train_evaluate(t, data->train, rows, NULL, error));
     DLF_TRY_DONE(dlf_train_diverged(t, bad));
     *diverged = 0.0;
     for (int s = 0; s < S; s++) {
