@@ -214,10 +214,10 @@ static void small_runs_support_their_claims(void **state)
                                              "lenet5_trained",
                                              NULL};
     static const char *const findings15[] = {"speed_bound", "digits_equal", "digits_one", NULL};
-    const dlf_setting set28[] = {{"steps", "4"}, {"batch", "4"},     {"channels", "12"},
-                                 {"rows", "64"}, {"data", "digits"}, {"side", "12"}};
+    const dlf_setting set28[] = {{"digits_steps", "4"}, {"batch", "4"},     {"channels", "12"},
+                                 {"rows", "64"},        {"data", "digits"}, {"side", "12"}};
     const dlf_setting set15[] = {
-        {"steps", "2"}, {"batch", "4"}, {"channels", "8"}, {"digits_width", "8"}};
+        {"digits_steps", "2"}, {"batch", "4"}, {"channels", "8"}, {"digits_width", "8"}};
     run_small("Q28", set28, 6, findings28);
     run_small("Q15", set15, 4, findings15);
 }

@@ -18,7 +18,7 @@
 static const dlf_param params[] = {
     PARAM("batch", 16, 64, 1, 4096, "images", "批大小", "images per batch"),
     PARAM("channels", 12, 16, 2, 256, "channels", "普通块的通道数", "channels of the plain blocks"),
-    PARAM("steps", 180, 4000, 4, 1000000, "steps", "训练步数", "training steps"),
+    PARAM("digits_steps", 180, 4000, 4, 1000000, "steps", "训练步数", "training steps"),
     {"data",
      DLF_PARAM_CHOICE,
      0,

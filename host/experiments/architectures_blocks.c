@@ -84,7 +84,7 @@ static dlf_status train_arm(dlf_run *run, const arm *a, const dlf_dataset *data,
                          .how = &how,
                          .data = data,
                          .batch = dlf_run_int(run, "batch"),
-                         .steps = dlf_run_int(run, "steps"),
+                         .steps = dlf_run_int(run, "digits_steps"),
                          .looks = LOOKS,
                          .lr = 1e-2,
                          .seed = dlf_run_seed(run) + 28};

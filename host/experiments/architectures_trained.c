@@ -201,7 +201,7 @@ static dlf_status train_arm(dlf_run *run, const arm *a, const dlf_dataset *data,
                          .how = &data->classes,
                          .data = data,
                          .batch = dlf_run_int(run, "batch"),
-                         .steps = dlf_run_int(run, "steps"),
+                         .steps = dlf_run_int(run, "digits_steps"),
                          .looks = LOOKS,
                          .lr = a->lr,
                          .seed = dlf_run_seed(run) + 29};

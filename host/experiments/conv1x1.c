@@ -43,8 +43,9 @@ static const dlf_param params[] = {
     PARAM("batch", 32, 64, 1, 4096, "images", "批大小", "images per batch"),
     PARAM("digits_width", 24, 32, 4, 256, "channels", "手写数字网络的通道数",
           "channels of the digits networks"),
-    PARAM("steps", 160, 1000, 1, 1000000, "steps", "手写数字网络的训练步数",
+    PARAM("digits_steps", 160, 1000, 1, 1000000, "steps", "手写数字网络的训练步数",
           "training steps of the digits networks"),
+    PARAM("rows", 500, 500, 1, 500, "images", "所用的手写数字测试图数", "digits to test on"),
     {.name = NULL},
 };
 

@@ -44,7 +44,7 @@ static dlf_status train_arm(dlf_run *run, const dlf_dataset *data, const char *i
                          .how = &how,
                          .data = data,
                          .batch = dlf_run_int(run, "batch"),
-                         .steps = dlf_run_int(run, "steps") * (t->reduce ? 2 : 1),
+                         .steps = dlf_run_int(run, "digits_steps") * (t->reduce ? 2 : 1),
                          .looks = LOOKS,
                          .lr = 1e-2,
                          .seed = dlf_run_seed(run) + 15};
@@ -158,6 +158,7 @@ dlf_status dlf_conv1x1_digits(dlf_run *run, double from, double to)
     if (!memory) return dlf_fail(DLF_ERR_OOM, "conv1x1: out of memory");
     for (size_t i = 0; i < ARMS; i++) t[i].out.test = memory + i * LOOKS * seeds;
     DLF_TRY_DONE(dlf_digits_load(&data));
+    data.test = dlf_run_int(run, "rows") < data.test ? dlf_run_int(run, "rows") : data.test;
     for (int i = 0; i < ARMS; i++)
         DLF_TRY_DONE(train_arm(run, &data, arms[i].id, &t[i],
                                from + (to - from) * (i ? until[i - 1] : 0.0),

@@ -188,7 +188,7 @@ done:
 /* ---- permuted pixels --------------------------------------------------------------------------
  */
 
-enum { KERNELS = 4, CHANNELS = 8, MAPS = 16, IMAGES = 2 };
+enum { KERNELS = 4, CHANNELS = 6, MAPS = 12, IMAGES = 2 };
 static const int kernels[KERNELS] = {1, 3, 5, 7};
 
 /* y[.., i] = x[.., order[i]] */
