@@ -14,6 +14,25 @@ static double work_of(const dlf_conv_shape *s)
            s->kernel[0] * s->kernel[1] / VEC;
 }
 
+/* A 1x1 kernel without padding is a family of its own, which reads x where it lies. */
+static bool is_1x1(const dlf_conv_shape *s)
+{
+    return s->kernel[0] == 1 && s->kernel[1] == 1 && s->pad[0] == 0 && s->pad[1] == 0 &&
+           s->groups == 1;
+}
+
+/* w (P,K,C,1,1) or (P,K,1,1,C) as that family has it. */
+static dlf_tensor matrix_of(const dlf_tensor *w, const dlf_conv_shape *s)
+{
+    const int64_t shape[] = {w->shape[0], s->K, s->C};
+    return dlf_tensor_window(w, 0, 3, shape);
+}
+
+static dlf_conv1x1 conv1x1_of(const dlf_conv *conv)
+{
+    return (dlf_conv1x1){.layout = conv->layout, .stride = {conv->stride[0], conv->stride[1]}};
+}
+
 static depthwise depthwise_of(const dlf_conv_shape *s, const dlf_tensor *y, const dlf_tensor *x,
                               const dlf_tensor *w, double beta)
 {
@@ -30,6 +49,12 @@ dlf_status DLF_CPU(conv_forward)(dlf_tensor *y, const dlf_tensor *x, const dlf_t
         o.bias = bias ? bias->data : NULL;
         o.bias_member = bias ? bias->stride : 0;
         return depthwise_samples(&o, FORWARD, threads);
+    }
+    if (is_1x1(&s)) {
+        const dlf_tensor matrix = matrix_of(w, &s);
+        const dlf_conv1x1 one = conv1x1_of(&conv);
+        const dlf_conv1x1_fwd io = {.y = y, .x = x, .w = &matrix, .bias = bias};
+        return DLF_CPU(conv1x1_forward)(&io, &one);
     }
     plan p;
     dlf_status status = plan_forward(&p, &s, y->data, x->data, w->data);
@@ -51,6 +76,12 @@ dlf_status DLF_CPU(conv_data_grad)(dlf_tensor *dx, const dlf_tensor *dy, const d
     if (is_depthwise(&s)) {
         depthwise o = depthwise_of(&s, dy, dx, w, beta);
         return depthwise_samples(&o, DATA, threads);
+    }
+    if (is_1x1(&s)) {
+        const dlf_tensor matrix = matrix_of(w, &s);
+        const dlf_conv1x1 one = conv1x1_of(&conv);
+        const dlf_conv1x1_bwd io = {.dx = dx, .dz = dy, .w = &matrix, .accumulate_dx = beta};
+        return DLF_CPU(conv1x1_backward_data)(&io, &one);
     }
     int32_t residue[2];
     dlf_status status = DLF_OK;
@@ -74,6 +105,12 @@ dlf_status DLF_CPU(conv_weight_grad)(dlf_tensor *dw, const dlf_tensor *x, const 
     if (is_depthwise(&s)) {
         depthwise o = depthwise_of(&s, dy, x, dw, beta);
         return depthwise_weight_grad(&o, threads);
+    }
+    if (is_1x1(&s)) {
+        dlf_tensor matrix = matrix_of(dw, &s);
+        const dlf_conv1x1 one = conv1x1_of(&conv);
+        const dlf_conv1x1_bwd io = {.dw = &matrix, .dz = dy, .x = x, .accumulate = beta};
+        return DLF_CPU(conv1x1_backward_weight)(&io, &one);
     }
     weight_plan w = {.s = &s, .dy = dy->data, .dw = dw->data, .beta = beta};
     dlf_status status = plan_forward(&w.p, &s, NULL, x->data, NULL);
