@@ -17,6 +17,7 @@ enum {
     INPUTS = DEPTH * LD, /* floats of a tile's inputs; TILE rows of ROW are less               */
     FAR = 256,           /* beyond this distance rows share L1 sets                            */
     TASKS = 16,          /* as many at least, if the shape has them                            */
+    WIDEST = 512,        /* channels of a task at most: its weights stay in L2, 1 MiB           */
     GROUP = 64           /* least channels of a task that shares its tile                      */
 };
 _Static_assert(TILE *ROW <= INPUTS, "rows of a tile fit where its packed positions would stand");
@@ -188,8 +189,9 @@ static void cut(job *j)
     j->per_run = by_image ? image : j->M;
     j->tiles = j->M / j->per_run * parts(j->per_run, j->tile);
     const int64_t wanted = parts(TASKS, j->P * j->tiles), unit = j->nhwc ? NR : MR;
-    const int64_t most = parts(j->columns, GROUP);
-    j->group = parts(parts(j->columns, least(wanted, most)), unit) * unit;
+    const int64_t most = parts(j->columns, GROUP), least_groups = parts(j->columns, WIDEST);
+    const int64_t groups = least(wanted, most) > least_groups ? least(wanted, most) : least_groups;
+    j->group = parts(parts(j->columns, groups), unit) * unit;
     j->groups = parts(j->columns, j->group);
 }
 

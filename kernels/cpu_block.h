@@ -40,6 +40,11 @@ __attribute__((always_inline)) static inline void block(const int mr, const int 
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
         for (int j = 0; j < nv; j++) sum[i][j] = vec_all(0.0f);
+            /* c is not in the cache yet, and by the end of the sums it can be. */
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 16
+        for (int j = 0; j < nv; j++) __builtin_prefetch(c + i * e->row + j * VEC, 1);
     /* Three rows per pointer: base, base + ar, base + 2 ar are addressing modes. */
     const float *rows[(MR + 2) / 3];
 #pragma GCC unroll 16
@@ -100,7 +105,8 @@ typedef void block_fn(const float *a, int64_t ar, int64_t ak, const float *b, in
 
 BLOCKS(1)
 BLOCKS(2)
-BLOCKS(3) BLOCKS(4)
+BLOCKS(3)
+BLOCKS(4)
 #if defined(__AVX2__)
     BLOCKS(5) BLOCKS(6)
 #endif
