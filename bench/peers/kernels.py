@@ -254,6 +254,7 @@ def main():
     parser.add_argument("--budget", type=float, default=0.05, help="seconds per side and round")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out")
+    parser.add_argument("--add", action="store_true", help="keep the rows that --out holds: a suite in pieces")
     a = parser.parse_args()
     if a.table:
         return table(a.table)
@@ -287,6 +288,13 @@ def main():
     result = {"what": "time per call in microseconds, buffers reused", "dtype": a.dtype, "device": ours.name,
               "threads": a.threads, "torch_version": peer.torch.__version__,
               "date": time.strftime("%Y-%m-%d", time.gmtime()), "rounds": a.rounds, "rows": rows}
+    if a.out and a.add and os.path.exists(a.out):
+        with open(a.out) as f:
+            before = json.load(f)
+        for key in ("device", "dtype", "threads", "torch_version", "rounds"):
+            if before[key] != result[key]:
+                parser.error(f"{a.out} holds rows with {key} {before[key]}, these have {result[key]}")
+        result["rows"] = {**before["rows"], **rows}
     if a.out:
         with open(a.out, "w") as f:
             json.dump(result, f, indent=1)
