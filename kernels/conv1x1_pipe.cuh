@@ -140,6 +140,7 @@ template <class T, int N, bool DEEP> struct copier {
                 dlf_cp_async_zfill<CHUNK>(to, data + from, (unsigned)(n * (int)sizeof(T)));
                 continue;
             }
+#pragma unroll 1 /* unrolled, its addresses would cost registers of the fast path */
             for (int e = 0; e < V; e++) {
                 float v = 0.0f;
                 if (e < n) {
@@ -161,6 +162,7 @@ template <class T, int N, bool DEEP> struct copier {
         for (int r = 0; r < LOADS; r++) {
             const int n = valid(f, r, row0, d0, end);
             T *v = reinterpret_cast<T *>(chunk_of(smem, r));
+#pragma unroll 1
             for (int e = 0; e < n; e++)
                 v[e] = dlf_of_float<T>(prologue(f, dlf_to_float(v[e]), r, e, p, row0, d0));
         }

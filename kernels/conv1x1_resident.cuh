@@ -13,7 +13,7 @@ using namespace c1_pipe;
 
 /* Block b of `columns` x `lanes`: the columns from b % columns * 64, and every lanes-th tile. */
 template <class T, bool A_DEEP, bool B_DEEP, class Sums>
-static __global__ void __launch_bounds__(THREADS, 2)
+static __global__ void __launch_bounds__(THREADS)
     product(factor<T> a, factor<T> w, c1_output<T> out, int64_t P)
 {
     DLF_DYN_SHARED(unsigned char, smem);

@@ -16,7 +16,7 @@ enum {
 
 /* Forward and data gradient. */
 template <class T, bool A_DEEP, bool B_DEEP>
-static __global__ void __launch_bounds__(THREADS, 2)
+static __global__ void __launch_bounds__(THREADS)
     product(factor<T> a, factor<T> w, c1_output<T> out, int64_t P)
 {
     DLF_DYN_SHARED(unsigned char, smem);
@@ -38,7 +38,7 @@ static __global__ void __launch_bounds__(THREADS, 2)
 
 /* Weight gradient: one piece of the positions for one tile of dw. */
 template <class T, bool DEEP>
-static __global__ void __launch_bounds__(THREADS, 2)
+static __global__ void __launch_bounds__(THREADS)
     weight(factor<T> z, factor<T> u, float *part, int64_t P, int64_t M, int64_t pieces,
            int64_t piece)
 {
