@@ -35,7 +35,7 @@ static const dlf_param params[] = {
      NULL,
      "units",
      {"每层宽度", "units per layer"}},
-    {"steps",
+    {"step_repeats",
      DLF_PARAM_INT,
      20,
      40,
@@ -248,7 +248,7 @@ static dlf_status trainer_new(trainer *out, dlf_run *run, const dlf_dataset *dat
 /* Microseconds per step and member. */
 static dlf_status time_steps(dlf_run *run, trainer *t, double *us)
 {
-    const int steps = dlf_run_int(run, "steps");
+    const int steps = dlf_run_int(run, "step_repeats");
     DLF_TRY(dlf_device_sync(dlf_run_device(run)));
     const double start = dlf_stopwatch_us(dlf_run_device(run));
     DLF_TRY(dlf_train_run(t->t, steps));

@@ -25,7 +25,7 @@ static const dlf_param params[] = {
      NULL,
      "layers",
      {"最多的隐藏层数", "most hidden layers"}},
-    {"steps",
+    {"rate_steps",
      DLF_PARAM_INT,
      120,
      300,

@@ -24,7 +24,7 @@ static double rate_of(int r)
 static dlf_status train(dlf_run *run, const dlf_dataset *data, int method, int depth, double *loss,
                         double from, double to)
 {
-    const int seeds = dlf_run_seeds(run), P = RATES * seeds, steps = dlf_run_int(run, "steps");
+    const int seeds = dlf_run_seeds(run), P = RATES * seeds, steps = dlf_run_int(run, "rate_steps");
     dlf_graph *g = NULL;
     dlf_train *t = NULL;
     dlf_status status;

@@ -259,7 +259,7 @@ static dlf_status report(dlf_run *run, const slices *s)
 
 dlf_status landscape_slices(dlf_run *run, const dlf_dataset *data, double from, double to)
 {
-    const int steps = dlf_run_int(run, "steps");
+    const int steps = dlf_run_int(run, "rate_steps");
     slices s[METHODS] = {{.seeds = 0}};
     dlf_status status;
     for (int m = 0; m < METHODS; m++) {
