@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu"]
+from torch_peer import ACTIVATIONS, Torch
 
 # What is measured where: rows (samples, features), images (samples, channels, height, width),
 # elements of an activation.
@@ -105,104 +105,14 @@ class Ours:
         return float(reply[3:])
 
 
-class Torch:
-    def __init__(self, threads, device, dtype):
-        import torch
-        self.torch, self.device = torch, device
-        self.dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[dtype]
-        torch.set_num_threads(threads)
-        torch.manual_seed(1)
-
-    def convolution(self, direction, x, kernel, arguments, layout):
-        torch, (stride, pad, groups) = self.torch, arguments
-        w = torch.randn(kernel, device=x.device, dtype=x.dtype)
-        b = torch.randn(kernel[0], device=x.device, dtype=x.dtype)
-        if layout == "nhwc":
-            w = w.contiguous(memory_format=torch.channels_last)
-        if direction == "forward":
-            return lambda: torch.nn.functional.conv2d(x, w, b, stride, pad, 1, groups)
-        dy = torch.randn_like(torch.nn.functional.conv2d(x, w, b, stride, pad, 1, groups))
-        wanted = [direction == "data", direction == "weight", False]
-        return lambda: torch.ops.aten.convolution_backward(
-            dy, x, w, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], groups, wanted)
-
-    def prepare(self, op, direction, shape, layout, kernel=None, arguments=None):
-        torch, aten = self.torch, self.torch.ops.aten
-        F = torch.nn.functional
-        like = dict(device=self.device, dtype=self.dtype)
-        x = torch.randn(shape, **like)
-        if layout == "nhwc":
-            x = x.contiguous(memory_format=torch.channels_last)
-        if op == "conv":
-            return self.convolution(direction, x, kernel, arguments, layout)
-        dy = torch.randn_like(x)
-        if op in ACTIVATIONS:
-            forward = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "gelu": F.gelu,
-                       "silu": F.silu}[op]
-            y = forward(x)
-            backward = {"relu": lambda: aten.threshold_backward(dy, y, 0),
-                        "sigmoid": lambda: aten.sigmoid_backward(dy, y),
-                        "tanh": lambda: aten.tanh_backward(dy, y),
-                        "gelu": lambda: aten.gelu_backward(dy, x),
-                        "silu": lambda: aten.silu_backward(dy, x)}[op]
-            return (lambda: forward(x)) if direction == "forward" else backward
-        channels = shape[1]
-        w, b = (torch.rand(channels, **like) + 0.5 for _ in range(2))
-        mean, var = torch.zeros(channels, **like), torch.ones(channels, **like)
-        if op == "layer_norm":
-            y, mu, rstd = aten.native_layer_norm(x, [channels], w, b, 1e-5)
-            if direction == "forward":
-                return lambda: aten.native_layer_norm(x, [channels], w, b, 1e-5)
-            return lambda: aten.native_layer_norm_backward(dy, x, [channels], mu, rstd, w, b, [True] * 3)
-        if op == "batch_norm":
-            if direction == "infer":
-                return lambda: aten.native_batch_norm(x, w, b, mean, var, False, 0.1, 1e-5)
-            y, mu, rstd = aten.native_batch_norm(x, w, b, mean, var, True, 0.1, 1e-5)
-            if direction == "forward":
-                return lambda: aten.native_batch_norm(x, w, b, mean, var, True, 0.1, 1e-5)
-            return lambda: aten.native_batch_norm_backward(dy, x, w, mean, var, mu, rstd, True, 1e-5,
-                                                           [True] * 3)
-        if op == "group_norm":
-            n, size = shape[0], shape[2] * shape[3]
-            y, mu, rstd = aten.native_group_norm(x, w, b, n, channels, size, 32, 1e-5)
-            if direction == "forward":
-                return lambda: aten.native_group_norm(x, w, b, n, channels, size, 32, 1e-5)
-            return lambda: aten.native_group_norm_backward(dy, x, mu, rstd, w, n, channels, size, 32,
-                                                           [True] * 3)
-        call = {"instance_norm": lambda: F.instance_norm(x, weight=w, bias=b),
-                "rms_norm": lambda: F.rms_norm(x, [channels], w, 1e-5)}[op]
-        if direction == "forward":
-            return call
-        wants = (x, w, b) if op == "instance_norm" else (x, w)
-        for t in wants:
-            t.requires_grad_(True)
-        with torch.enable_grad():
-            y = call()
-        return lambda: torch.autograd.grad(y, wants, dy, retain_graph=True)
-
-    def time(self, call, count):
-        if self.device == "cuda":
-            start, stop = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            for _ in range(count):
-                call()
-            stop.record()
-            stop.synchronize()
-            return 1e-3 * start.elapsed_time(stop)
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        return time.perf_counter() - start
-
-
 def quartiles(values):
     q = statistics.quantiles(values, n=4)
     return {"median": statistics.median(values), "q1": q[0], "q3": q[2], "n": len(values),
             "samples": [float(f"{v:.5g}") for v in values]}
 
 
-def measure(ours, copier, peer, request, description, rounds, budget):
-    call = peer.prepare(**description)
+def measure(ours, copier, peer, request, description, dtype, rounds, budget):
+    call = peer.prepare(dtype=dtype, **description)
     bytes_moved = ours.ask(request)
     copier.ask(f"copy {int(bytes_moved)}")
     once = max(ours.ask("run 2") / 2, 1e-7)
@@ -266,7 +176,7 @@ def main():
         os.environ.update(keep)
         os.execv(sys.executable, [sys.executable, *sys.argv])
     ours, copier = (Ours(a.binary, a.device, a.threads) for _ in range(2))
-    peer = Torch(a.threads, a.device, a.dtype)
+    peer = Torch(a.threads, a.device)
     rows = {}
     print(f"{'':44} {'dlf us':>10} {'torch us':>10} {'speed-up':>8} {'quartiles':>13} {'GB/s':>6} {'of copy':>8}",
           file=sys.stderr)
@@ -275,7 +185,7 @@ def main():
             if not re.search(a.filter, name):
                 continue
             try:
-                r = measure(ours, copier, peer, request, description, a.rounds, a.budget)
+                r = measure(ours, copier, peer, request, description, a.dtype, a.rounds, a.budget)
             except RuntimeError as e:
                 rows[name] = {"error": str(e)}
                 print(f"{name:44} {e}", file=sys.stderr)

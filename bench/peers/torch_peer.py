@@ -17,7 +17,7 @@ import os
 import sys
 import time
 
-ACTIVATIONS = {"relu", "sigmoid", "tanh", "gelu", "silu"}
+ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu"]
 SWEEP = 1 << 28  # bytes; more than any L2
 
 
@@ -30,7 +30,20 @@ class Torch:
         if device == "cuda":
             self.sweep = torch.empty(SWEEP, dtype=torch.uint8, device=device)
 
-    def prepare(self, op, direction, dtype, shape, layout, groups=32):
+    def convolution(self, direction, x, kernel, arguments, layout):
+        torch, (stride, pad, groups) = self.torch, arguments
+        w = torch.randn(kernel, device=x.device, dtype=x.dtype)
+        b = torch.randn(kernel[0], device=x.device, dtype=x.dtype)
+        if layout == "nhwc":
+            w = w.contiguous(memory_format=torch.channels_last)
+        if direction == "forward":
+            return lambda: torch.nn.functional.conv2d(x, w, b, stride, pad, 1, groups)
+        dy = torch.randn_like(torch.nn.functional.conv2d(x, w, b, stride, pad, 1, groups))
+        wanted = [direction == "data", direction == "weight", False]
+        return lambda: torch.ops.aten.convolution_backward(
+            dy, x, w, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], groups, wanted)
+
+    def prepare(self, op, direction, dtype, shape, layout, groups=32, kernel=None, arguments=None):
         """A function that does the work once."""
         torch, aten = self.torch, self.torch.ops.aten
         F = torch.nn.functional
@@ -38,6 +51,8 @@ class Torch:
         x = torch.randn(shape, **like)
         if layout == "nhwc" and len(shape) == 4:
             x = x.contiguous(memory_format=torch.channels_last)
+        if op == "conv":
+            return self.convolution(direction, x, kernel, arguments, layout)
         dy = torch.randn_like(x)
         if op in ACTIVATIONS:
             forward = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "gelu": F.gelu,
