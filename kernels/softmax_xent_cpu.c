@@ -9,6 +9,7 @@
 
 enum {
     ROWS = 32,    /* most rows per task                                         */
+    LANES = 64,   /* of a maximum: four registers of the widest kind             */
     BUFFER = 4096 /* exponentials at a time in the forward pass: 16 KiB of stack */
 };
 
@@ -38,11 +39,21 @@ static int64_t task_count(int64_t P, int64_t B, int64_t C)
     return P * ((B + per - 1) / per);
 }
 
-/* A NaN may be missed here; it shows in the sum of the exponentials. */
+/* A NaN may be missed here; it shows in the sum of the exponentials. One comparison waits for the
+ * other, so a long row is looked at as LANES rows side by side. */
 static float row_max(const float *z, int64_t C)
 {
-    float max = -INFINITY;
-    for (int64_t c = 0; c < C; c++) max = z[c] > max ? z[c] : max;
+    float max = -INFINITY, lane[LANES];
+    int64_t c = 0;
+    if (C >= 2 * LANES) {
+        for (int k = 0; k < LANES; k++) lane[k] = -INFINITY;
+        for (; c + LANES <= C; c += LANES) {
+#pragma omp simd
+            for (int k = 0; k < LANES; k++) lane[k] = z[c + k] > lane[k] ? z[c + k] : lane[k];
+        }
+        for (int k = 0; k < LANES; k++) max = lane[k] > max ? lane[k] : max;
+    }
+    for (; c < C; c++) max = z[c] > max ? z[c] : max;
     return max;
 }
 

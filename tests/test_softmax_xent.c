@@ -193,6 +193,26 @@ static void sure_predictions_keep_their_digits(void **state)
     tensors_free(&t);
 }
 
+/* Row r is largest by far in column r: a maximum that is not found overflows, and is no hit. */
+static void the_maximum_is_found_wherever_it_is(void **state)
+{
+    (void)state;
+    enum { B = 203 };
+    float *z = kt_random(B * B, 91, 1.0f, 0.0f), hit[B], loss[B];
+    int32_t labels[B];
+    for (int r = 0; r < B; r++) {
+        z[r * B + r] = 200.0f;
+        labels[r] = r;
+    }
+    const problem q = {1, B, B, 1, z, labels};
+    assert_matches_reference(&q);
+    tensors t = run(kt_dev, &q, 1.0);
+    OK(dlf_tensor_download(hit, &t.hit));
+    OK(dlf_tensor_download(loss, &t.loss));
+    for (int r = 0; r < B; r++) assert_true(hit[r] == 1.0f && loss[r] >= 0.0f && loss[r] < 1e-6f);
+    tensors_free(&t), free(z);
+}
+
 static void extremes(void **state)
 {
     (void)state;
@@ -308,6 +328,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(matches_reference),
         cmocka_unit_test(gradient_rows_sum_to_zero),
         cmocka_unit_test(sure_predictions_keep_their_digits),
+        cmocka_unit_test(the_maximum_is_found_wherever_it_is),
         cmocka_unit_test(extremes),
         cmocka_unit_test(in_place_strided_misaligned),
         cmocka_unit_test(bits_do_not_depend_on_threads),
