@@ -72,7 +72,7 @@ cp stdout overview
 expect 0 help; cmp -s stdout overview || fail "dlf help differs from dlf"
 expect 0 --help; expect 0 -h
 expect 0 --version; says 'dlf '
-for command in list run plot explain doctor; do
+for command in list run plot explain bench compare doctor; do
   expect 0 "$command" --help; says "dlf $command"
   cp stdout help
   expect 0 help "$command"; cmp -s stdout help || fail "help $command differs from $command --help"
@@ -306,10 +306,33 @@ interrupt rerun exploding
 grep -q '"complete": true' rerun/exploding/result.json || fail "an interrupted rerun replaced a complete result"
 grep -q '"complete": false' rerun/exploding/interrupted/result.json || fail "the interrupted rerun was not kept"
 
+# ---- bench, compare ------------------------------------------------------------------------------------------
+
+expect 0 bench --list; says 'suite resnet50'; says 'batch_norm infer f32 nhwc 8x512x7x7'
+expect 2 bench layernorm; complains "did you mean 'layer_norm'"
+expect 2 bench --suite tiny; complains "'tiny'"
+expect 2 bench --filter '('; complains 'regular expression'
+expect 2 bench --mode warm; complains "'warm'"
+expect 2 bench --distort zero; complains 'zeros'
+expect 2 bench --json --csv; complains 'exclude'
+expect 2 bench gelu --against nobody --list --rounds 2; complains '3'
+quick=(--device cpu --rounds 5 --time 5 --quiet)
+expect 0 bench layer_norm --filter '64x64$' "${quick[@]}" --out bench.json --plot bench_plots; says 'layer_norm backward f32 64x64'; says 'bench.json'
+[ -s bench_plots/roofline.en.svg ] || fail 'no roofline'
+expect 0 bench --show bench.json --csv; says 'layer_norm forward f32 64x64,layer_norm,layer_norm,forward,f32,nchw,0,dlf,cold,5,'
+expect 0 bench --show bench.json --markdown; says '| layer_norm forward f32 64x64 |'
+expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
+expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'
+expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
+expect 3 compare bench.json nothing.json; complains 'nothing.json'
+expect 2 compare bench.json; complains 'two results'
+
 # ---- explain --------------------------------------------------------------------------------------------------
 
 expect 0 explain graph Q7; says logits; says 'lower bound'
 expect 0 explain graph vanishing --format dot; says digraph
+expect 0 explain column 'of copy' --lang zh; says '同一轮中'
+expect 2 explain column 'of copies'; complains "did you mean 'of copy'?"
 expect 2 explain; complains 'graph'
 expect 2 explain graph; complains 'experiment'
 expect 2 explain graph nothing; complains 'nothing'

@@ -45,9 +45,12 @@ static dlf_status run(const cli_call *call)
     const dlf_experiment *e = NULL;
     if (a->n_words > 0 && strcmp(a->words[0], "conv1x1") == 0) return cli_explain_conv1x1(a);
     DLF_TRY(cli_at_most(a, 2));
+    if (a->n_words > 0 && strcmp(a->words[0], "column") == 0)
+        return cli_explain_column(a->n_words > 1 ? a->words[1] : NULL, call->language);
     if (a->n_words < 1 || strcmp(a->words[0], "graph") != 0)
-        return dlf_fail(DLF_ERR_ARG, "dlf explain: it explains 'graph' and 'conv1x1': dlf explain "
-                                     "graph EXPERIMENT");
+        return dlf_fail(DLF_ERR_ARG,
+                        "dlf explain: it explains 'graph', 'conv1x1' and 'column': dlf "
+                        "explain graph EXPERIMENT");
     if (!dot && strcmp(format, "text") != 0)
         return dlf_fail(DLF_ERR_ARG, "dlf explain: --format is text or dot, not '%.40s'", format);
     if (a->n_words < 2)
@@ -76,12 +79,13 @@ static const cli_flag flags[] = {
 
 const cli_command cli_explain = {
     .name = "explain",
-    .synopsis = "graph EXPERIMENT|QUESTION | conv1x1 NxCxHxW K [flags]",
+    .synopsis = "graph EXPERIMENT|QUESTION | conv1x1 NxCxHxW K | column [NAME] [flags]",
     .summary =
-        {"打印一个实验的计算图，或 1x1 卷积选用哪个核函数及原因",
-         "print an experiment's computational graph, or which kernel a 1x1 convolution gets"},
+        {"打印一个实验的计算图、1x1 卷积选用哪个核函数及原因，或基准测试各列的含义",
+         "print an experiment's graph, which kernel a 1x1 convolution gets, or what a column says"},
     .examples = "  dlf explain graph Q7\n"
                 "  dlf explain graph vanishing --format dot | dot -Tsvg > graph.svg\n"
+                "  dlf explain column 'of copy'\n"
                 "  dlf explain conv1x1 128x64x56x56 256 --dtype bf16 --gpu H200\n",
     .details = {"", ""},
     .flags = flags,

@@ -24,6 +24,8 @@ typedef struct cli_command {
 
 /* `dlf explain conv1x1 ...` */
 DLF_MUST_CHECK dlf_status cli_explain_conv1x1(const cli_args *a);
+/* One column of `dlf bench` or `dlf compare`; name NULL: all. */
+DLF_MUST_CHECK dlf_status cli_explain_column(const char *name, const cli_language *language);
 
 extern const cli_command cli_list, cli_run, cli_plot, cli_explain, cli_bench, cli_compare, cli_doctor;
 
