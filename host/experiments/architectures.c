@@ -8,17 +8,11 @@
 
 #include "nets_graph.h"
 
-#define PARAM(name, quick, full, min, max, unit, zh, en)                                           \
-    {                                                                                              \
-        name, DLF_PARAM_INT, quick, full, min, max, NULL, unit,                                    \
-        {                                                                                          \
-            zh, en                                                                                 \
-        }                                                                                          \
-    }
 static const dlf_param params[] = {
-    PARAM("batch", 16, 64, 1, 4096, "images", "批大小", "images per batch"),
-    PARAM("channels", 12, 16, 2, 256, "channels", "普通块的通道数", "channels of the plain blocks"),
-    PARAM("digits_steps", 180, 4000, 4, 1000000, "steps", "训练步数", "training steps"),
+    DLF_INT_PARAM("batch", 16, 64, 1, 4096, "images", "批大小", "images per batch"),
+    DLF_INT_PARAM("channels", 12, 16, 2, 256, "channels", "普通块的通道数",
+                  "channels of the plain blocks"),
+    DLF_INT_PARAM("digits_steps", 180, 4000, 4, 1000000, "steps", "训练步数", "training steps"),
     {"data",
      DLF_PARAM_CHOICE,
      0,
@@ -29,9 +23,10 @@ static const dlf_param params[] = {
      NULL,
      {"LeNet-5 的数据；auto：装了 Fashion-MNIST 就用它，否则用手写数字",
       "images for LeNet-5; auto: Fashion-MNIST where it is installed, else the digits"}},
-    PARAM("rows", 4000, 60000, 8, 60000, "images", "训练图数；测试图为其八分之一",
-          "training images at most; an eighth as many to test on"),
-    PARAM("side", 28, 28, 12, 28, "pixels", "手写数字放大后的边长", "side of the enlarged digits"),
+    DLF_INT_PARAM("rows", 4000, 60000, 8, 60000, "images", "训练图数；测试图为其八分之一",
+                  "training images at most; an eighth as many to test on"),
+    DLF_INT_PARAM("side", 28, 28, 12, 28, "pixels", "手写数字放大后的边长",
+                  "side of the enlarged digits"),
     {.name = NULL},
 };
 

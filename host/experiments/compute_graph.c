@@ -13,26 +13,12 @@
 #include "dlf/data.h"
 
 static const dlf_param params[] = {
-    {"width", DLF_PARAM_INT, 256, 512, 4, 2048, NULL, "units", {"隐藏层宽度", "hidden width"}},
-    {"batch", DLF_PARAM_INT, 64, 128, 1, 1024, NULL, "rows", {"每批样本数", "rows per batch"}},
-    {"repeats",
-     DLF_PARAM_INT,
-     6,
-     40,
-     1,
-     1000,
-     NULL,
-     "runs",
-     {"每轮计时的重复次数", "runs timed in each round"}},
-    {"time",
-     DLF_PARAM_INT,
-     20,
-     60,
-     2,
-     300,
-     NULL,
-     "steps",
-     {"隐马尔可夫模型的观测长度", "observations of the hidden Markov models"}},
+    DLF_INT_PARAM("width", 256, 512, 4, 2048, "units", "隐藏层宽度", "hidden width"),
+    DLF_INT_PARAM("batch", 64, 128, 1, 1024, "rows", "每批样本数", "rows per batch"),
+    DLF_INT_PARAM("repeats", 6, 40, 1, 1000, "runs", "每轮计时的重复次数",
+                  "runs timed in each round"),
+    DLF_INT_PARAM("time", 20, 60, 2, 300, "steps", "隐马尔可夫模型的观测长度",
+                  "observations of the hidden Markov models"),
     {.name = NULL},
 };
 

@@ -28,24 +28,19 @@ double dlf_conv1x1_mac_ratio(int kernel, int channels, int reduce)
     return k2 * C * C / (2.0 * C * r + k2 * r * r);
 }
 
-#define PARAM(name, quick, full, min, max, unit, zh, en)                                           \
-    {                                                                                              \
-        name, DLF_PARAM_INT, quick, full, min, max, NULL, unit,                                    \
-        {                                                                                          \
-            zh, en                                                                                 \
-        }                                                                                          \
-    }
 static const dlf_param params[] = {
-    PARAM("side", 14, 28, 7, 112, "pixels", "图的边长", "side of the images"),
-    PARAM("channels", 64, 256, 1, 1024, "channels", "计时与核对所用的通道数",
-          "channels of the convolutions that are timed and compared"),
-    PARAM("images", 1, 16, 1, 256, "images", "计时所用的图数", "images of the timed convolutions"),
-    PARAM("batch", 32, 64, 1, 4096, "images", "批大小", "images per batch"),
-    PARAM("digits_width", 24, 32, 4, 256, "channels", "手写数字网络的通道数",
-          "channels of the digits networks"),
-    PARAM("digits_steps", 160, 1000, 1, 1000000, "steps", "手写数字网络的训练步数",
-          "training steps of the digits networks"),
-    PARAM("rows", 500, 500, 1, 500, "images", "所用的手写数字测试图数", "digits to test on"),
+    DLF_INT_PARAM("side", 14, 28, 7, 112, "pixels", "图的边长", "side of the images"),
+    DLF_INT_PARAM("channels", 64, 256, 1, 1024, "channels", "计时与核对所用的通道数",
+                  "channels of the convolutions that are timed and compared"),
+    DLF_INT_PARAM("images", 1, 16, 1, 256, "images", "计时所用的图数",
+                  "images of the timed convolutions"),
+    DLF_INT_PARAM("batch", 32, 64, 1, 4096, "images", "批大小", "images per batch"),
+    DLF_INT_PARAM("digits_width", 24, 32, 4, 256, "channels", "手写数字网络的通道数",
+                  "channels of the digits networks"),
+    DLF_INT_PARAM("digits_steps", 160, 1000, 1, 1000000, "steps", "手写数字网络的训练步数",
+                  "training steps of the digits networks"),
+    DLF_INT_PARAM("rows", 500, 500, 1, 500, "images", "所用的手写数字测试图数",
+                  "digits to test on"),
     {.name = NULL},
 };
 

@@ -8,17 +8,10 @@
 #include "conv_equals_fc.h"
 
 static const dlf_param params[] = {
-    {"channels",
-     DLF_PARAM_INT,
-     16,
-     64,
-     1,
-     64,
-     NULL,
-     "channels",
-     {"输入通道数（输出为其两倍；滑窗网络第一层为其一半）",
-      "input channels (twice as many out; half as many in the first layer of the sliding "
-      "network)"}},
+    DLF_INT_PARAM(
+        "channels", 16, 64, 1, 64, "channels", "输入通道数（输出为其两倍；滑窗网络第一层为其一半）",
+        "input channels (twice as many out; half as many in the first layer of the sliding "
+        "network)"),
     {.name = NULL},
 };
 

@@ -8,15 +8,8 @@
 #include "norm_axes.h"
 
 static const dlf_param params[] = {
-    {"rows",
-     DLF_PARAM_INT,
-     64,
-     64,
-     4,
-     4096,
-     NULL,
-     "rows",
-     {"梯度几何：批大小", "gradient geometry: rows of a batch"}},
+    DLF_INT_PARAM("rows", 64, 64, 4, 4096, "rows", "梯度几何：批大小",
+                  "gradient geometry: rows of a batch"),
     {.name = NULL},
 };
 

@@ -26,24 +26,9 @@ static const char *const directions[DIRECTIONS] = {"forward", "backward"};
 static const double least_bytes = 4e6;
 
 static const dlf_param params[] = {
-    {"digits_width",
-     DLF_PARAM_INT,
-     64,
-     64,
-     8,
-     1024,
-     NULL,
-     "units",
-     {"每层宽度", "units per layer"}},
-    {"step_repeats",
-     DLF_PARAM_INT,
-     20,
-     40,
-     1,
-     10000,
-     NULL,
-     "steps",
-     {"每轮计时的训练步数", "training steps that a round times"}},
+    DLF_INT_PARAM("digits_width", 64, 64, 8, 1024, "units", "每层宽度", "units per layer"),
+    DLF_INT_PARAM("step_repeats", 20, 40, 1, 10000, "steps", "每轮计时的训练步数",
+                  "training steps that a round times"),
     {.name = NULL},
 };
 

@@ -26,16 +26,8 @@ static const balance_arm arms[ARMS] = {
     {0.1, 0.005, 2.0}, {0.1, 0.005, 0.5}}; /* the last two: away from the balance */
 
 static const dlf_param params[] = {
-    {"steps", DLF_PARAM_INT, 6000, 20000, 4, 1000000, NULL, "steps", {"步数", "steps"}},
-    {"units",
-     DLF_PARAM_INT,
-     12,
-     16,
-     2,
-     256,
-     NULL,
-     "units",
-     {"每个网络的单元数", "units per network"}},
+    DLF_INT_PARAM("steps", 6000, 20000, 4, 1000000, "steps", "步数", "steps"),
+    DLF_INT_PARAM("units", 12, 16, 2, 256, "units", "每个网络的单元数", "units per network"),
     {.name = NULL},
 };
 

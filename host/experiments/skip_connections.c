@@ -7,33 +7,28 @@
  * Control plain networks (energy 1), a branch of zero (exactly 1), shallow stacks on the digits. */
 #include "skip_connections.h"
 
-#define PARAM(name, quick, full, min, max, unit, zh, en)                                           \
-    {                                                                                              \
-        name, DLF_PARAM_INT, quick, full, min, max, NULL, unit,                                    \
-        {                                                                                          \
-            zh, en                                                                                 \
-        }                                                                                          \
-    }
 static const dlf_param params[] = {
-    PARAM("width", 256, 256, 4, 4096, "units", "随机网络的宽度", "width of the random networks"),
-    PARAM("depth", 40, 40, 4, 120, "blocks", "能量曲线的最大块数",
-          "most blocks of the energy curves"),
-    PARAM("channels", 64, 64, 2, 1024, "units", "稠密连接每块新增的通道",
-          "columns that a dense block adds"),
-    PARAM("batch", 16, 16, 2, 512, "rows", "每个网络的输入数", "inputs per network"),
-    PARAM("nets", 2, 8, 1, 1000, "networks", "每个种子的随机网络数", "random networks per seed"),
-    PARAM("norm_depth", 100, 200, 2, 400, "blocks", "批归一化曲线的块数",
-          "blocks of the batch-norm profile"),
-    PARAM("norm_batch", 256, 256, 4, 1024, "rows", "批归一化网络的批大小",
-          "batch of the networks with batch norm"),
-    PARAM("shatter_depth", 20, 20, 1, 20, "blocks", "梯度相关曲线的最大块数",
-          "most blocks of the correlation curves"),
-    PARAM("digits_depth", 32, 32, 2, 120, "blocks", "手写数字网络的块数",
-          "blocks of the digits networks"),
-    PARAM("digits_width", 64, 64, 4, 1024, "units", "手写数字网络的宽度",
-          "width of the digits networks"),
-    PARAM("steps", 200, 800, 1, 100000, "steps", "手写数字网络的训练步数",
-          "training steps of the digits networks"),
+    DLF_INT_PARAM("width", 256, 256, 4, 4096, "units", "随机网络的宽度",
+                  "width of the random networks"),
+    DLF_INT_PARAM("depth", 40, 40, 4, 120, "blocks", "能量曲线的最大块数",
+                  "most blocks of the energy curves"),
+    DLF_INT_PARAM("channels", 64, 64, 2, 1024, "units", "稠密连接每块新增的通道",
+                  "columns that a dense block adds"),
+    DLF_INT_PARAM("batch", 16, 16, 2, 512, "rows", "每个网络的输入数", "inputs per network"),
+    DLF_INT_PARAM("nets", 2, 8, 1, 1000, "networks", "每个种子的随机网络数",
+                  "random networks per seed"),
+    DLF_INT_PARAM("norm_depth", 100, 200, 2, 400, "blocks", "批归一化曲线的块数",
+                  "blocks of the batch-norm profile"),
+    DLF_INT_PARAM("norm_batch", 256, 256, 4, 1024, "rows", "批归一化网络的批大小",
+                  "batch of the networks with batch norm"),
+    DLF_INT_PARAM("shatter_depth", 20, 20, 1, 20, "blocks", "梯度相关曲线的最大块数",
+                  "most blocks of the correlation curves"),
+    DLF_INT_PARAM("digits_depth", 32, 32, 2, 120, "blocks", "手写数字网络的块数",
+                  "blocks of the digits networks"),
+    DLF_INT_PARAM("digits_width", 64, 64, 4, 1024, "units", "手写数字网络的宽度",
+                  "width of the digits networks"),
+    DLF_INT_PARAM("steps", 200, 800, 1, 100000, "steps", "手写数字网络的训练步数",
+                  "training steps of the digits networks"),
     {.name = NULL},
 };
 

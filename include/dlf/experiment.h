@@ -28,6 +28,12 @@ typedef struct dlf_param {
     dlf_text help;
 } dlf_param;
 
+/* The usual two kinds, one to a line of a table. */
+/* clang-format off */
+#define DLF_INT_PARAM(name, quick, full, min, max, unit, zh, en)  {name, DLF_PARAM_INT,  quick, full, min, max, NULL, unit, {zh, en}}
+#define DLF_REAL_PARAM(name, quick, full, min, max, unit, zh, en) {name, DLF_PARAM_REAL, quick, full, min, max, NULL, unit, {zh, en}}
+/* clang-format on */
+
 typedef struct dlf_run dlf_run;
 
 typedef struct dlf_experiment {
