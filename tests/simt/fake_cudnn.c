@@ -185,6 +185,10 @@ static long at(const descriptor *d, int n, int c, int h, int w)
 
 typedef enum what { FORWARD, DATA, WEIGHT } what;
 
+/* The bed's: device memory is out of bounds for the host except while these hold it open. */
+void simt_memory_open(void);
+void simt_memory_close(void);
+
 static int run(void *handle, const float *alpha, const descriptor *xd, const float *x,
                const descriptor *wd, const float *w, const descriptor *yd, const float *y,
                const descriptor *c, int chosen, float *workspace, size_t bytes, const float *beta,
@@ -193,11 +197,12 @@ static int run(void *handle, const float *alpha, const descriptor *xd, const flo
     if (!agree(handle, xd, wd, yd, c) || *alpha != 1.0f || chosen != 5 || bytes != WORKSPACE ||
         !workspace)
         return BAD_PARAM;
-    workspace[0] = workspace[WORKSPACE / 4 - 1] = 1.0f;
     const descriptor *od = result == FORWARD ? yd : result == DATA ? xd : wd;
     const long n = (long)od->n * od->c * od->h * od->w;
     double *sum = calloc((size_t)n, sizeof *sum);
     if (!sum) return BAD_PARAM;
+    simt_memory_open();
+    workspace[0] = workspace[WORKSPACE / 4 - 1] = 1.0f;
     for (int i = 0; i < yd->n; i++)
         for (int k = 0; k < yd->c; k++)
             for (int h = 0; h < yd->h; h++)
@@ -220,6 +225,7 @@ static int run(void *handle, const float *alpha, const descriptor *xd, const flo
                             }
     for (long i = 0; i < n; i++)
         out[i] = (float)(*beta == 0.0f ? sum[i] : sum[i] + (double)*beta * (double)out[i]);
+    simt_memory_close();
     free(sum);
     return SUCCESS;
 }
