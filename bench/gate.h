@@ -10,7 +10,8 @@ typedef struct bench_gate {
 } bench_gate;
 
 /* First pass: poison, call, compare with the case on device `ref` (its plain loops would take
- * minutes for more than 2^24 elements: those are compared with the cpu backend on other devices).
+ * minutes for more than 2^24 elements or 1e10 flop: those are compared with the cpu backend on other
+ * devices).
  * `wrong`: change one element before comparing (distortion). */
 DLF_MUST_CHECK dlf_status bench_gate_open(bench_gate *g, bench_subject *s, bool wrong);
 /* After the timing: poison, call, and compare bits with the first pass. */

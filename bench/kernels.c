@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * kernels.c -- one normalization, activation or convolution at a time, timed on request. A peer
+ * kernels.c -- one normalization, activation or 1x1 convolution at a time, timed on request. A peer
  * script (bench/peers/kernels.py, conv1x1.py) drives it over stdin and stdout and takes turns with
  * it:
  *
  *   norm KIND DIRECTION LAYOUT DTYPE ACTIVATION GROUPS VERSION P N C H W   prepare; "ok BYTES"
  *   act KIND DIRECTION DTYPE N                                             prepare; "ok BYTES"
- *   conv WHAT LAYOUT P N C H W K G KERNEL STRIDE PAD                       prepare; "ok BYTES"
  *   conv1x1 FUSED LAYOUT DTYPE VERSION N C K H W STRIDE                    prepare; "ok BYTES"
  *   copy BYTES                                   y = x over BYTES in all;   "ok BYTES"
  *   run COUNT                                    time COUNT calls;          "ok SECONDS"
  *
  *   DIRECTION  forward, backward, infer      LAYOUT  nchw, nhwc (W = 0: a matrix)
- *   WHAT       forward, data, weight (the gradients); G groups, square kernels
  *   FUSED      plain, relu (bias and relu), stats (mean and variance of y)
  *   BYTES      ideal traffic: every operand once (norm.h, "cost"); batch_norm training reads x
  * twice
@@ -32,9 +30,6 @@ typedef enum what {
     NORM_INFER,
     ACT_FORWARD,
     ACT_BACKWARD,
-    CONV_FORWARD,
-    CONV_DATA,
-    CONV_WEIGHT,
     CONV1X1,
     COPY
 } what;
@@ -45,7 +40,6 @@ typedef struct bench {
     what what;
     dlf_norm norm;
     dlf_activation f;
-    dlf_conv conv;
     dlf_conv1x1 pointwise;
     bool with_bias, with_statistics; /* conv1x1 */
     double bytes;
@@ -98,9 +92,6 @@ static dlf_status run_once(bench *b)
     case NORM_INFER: fwd.mean = fwd.rstd = NULL; return dlf_norm_infer(&fwd, &b->norm);
     case ACT_FORWARD: return dlf_activation_forward(&t[Y], &t[X], b->f);
     case ACT_BACKWARD: return dlf_activation_backward(&t[DX], &t[DY], &t[X], &t[Y], b->f);
-    case CONV_FORWARD: return dlf_conv_forward(&t[Y], &t[X], &t[GAMMA], &t[BETA], b->conv);
-    case CONV_DATA: return dlf_conv_data_grad(&t[DX], &t[DY], &t[GAMMA], b->conv, 0.0);
-    case CONV_WEIGHT: return dlf_conv_weight_grad(&t[DGAMMA], &t[X], &t[DY], b->conv, 0.0);
     case COPY: return copy(b);
     case NOTHING: break;
     }
@@ -230,36 +221,6 @@ static dlf_status prepare_act(bench *b, const char *line)
     return DLF_OK;
 }
 
-static dlf_status prepare_conv(bench *b, const char *line)
-{
-    char task[32], layout[32];
-    long long P, N, C, H, W, K, G, kernel, stride, pad;
-    if (sscanf(line, "conv %31s %31s %lld %lld %lld %lld %lld %lld %lld %lld %lld %lld", task,
-               layout, &P, &N, &C, &H, &W, &K, &G, &kernel, &stride, &pad) != 12)
-        return dlf_fail(DLF_ERR_ARG, "conv needs 12 words");
-    const bool nchw = strcmp(layout, "nhwc") != 0;
-    b->conv = dlf_conv_of(nchw ? DLF_NCHW : DLF_NHWC, kernel, stride, pad);
-    b->conv.groups = G;
-    const int64_t OH = dlf_conv_positions(&b->conv, 0, H), OW = dlf_conv_positions(&b->conv, 1, W);
-    if (G < 1 || C % G || OH < 1 || OW < 1)
-        return dlf_fail(DLF_ERR_ARG, "the kernel or the groups do not fit");
-    const int64_t x[2][5] = {{P, N, C, H, W}, {P, N, H, W, C}};
-    const int64_t y[2][5] = {{P, N, K, OH, OW}, {P, N, OH, OW, K}};
-    const int64_t w[2][5] = {{P, K, C / G, kernel, kernel}, {P, K, kernel, kernel, C / G}};
-    const int like_x[] = {X, DX}, like_y[] = {Y, DY}, like_w[] = {GAMMA, DGAMMA};
-    const dlf_dtype real = b->device->real;
-    for (int i = 0; i < 2; i++) {
-        DLF_TRY(fill(b, like_x[i], real, 5, x[!nchw], 0.0));
-        DLF_TRY(fill(b, like_y[i], real, 5, y[!nchw], 0.0));
-        DLF_TRY(fill(b, like_w[i], real, 5, w[!nchw], 0.0));
-    }
-    DLF_TRY(fill(b, BETA, real, 2, (int64_t[]){P, K}, 0.0));
-    b->bytes = 4.0 * (double)(dlf_tensor_count(&b->t[X]) + dlf_tensor_count(&b->t[Y]) +
-                              dlf_tensor_count(&b->t[GAMMA]));
-    b->what = task[0] == 'f' ? CONV_FORWARD : task[0] == 'd' ? CONV_DATA : CONV_WEIGHT;
-    return DLF_OK;
-}
-
 static dlf_status prepare_conv1x1(bench *b, const char *line)
 {
     char fused[32], layout[32], dtype_name[32];
@@ -322,8 +283,6 @@ static dlf_status answer(bench *b, const char *line, double *value)
         DLF_TRY(prepare_norm(b, line));
     else if (!strncmp(line, "act ", 4))
         DLF_TRY(prepare_act(b, line));
-    else if (!strncmp(line, "conv ", 5))
-        DLF_TRY(prepare_conv(b, line));
     else if (!strncmp(line, "conv1x1 ", 8))
         DLF_TRY(prepare_conv1x1(b, line));
     else if (!strncmp(line, "copy ", 5))

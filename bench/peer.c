@@ -168,10 +168,15 @@ static json_t *description(const dlf_bench_case *c)
     json_t *shape = json_array();
     for (int i = 0; i < c->ndim; i++)
         json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
-    return json_pack("{s:{s:s, s:s, s:s, s:s, s:o, s:I}}", "prepare", "op", c->op, "direction",
-                     c->direction, "dtype", dlf_dtype_name(c->dtype), "layout",
-                     c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape, "groups",
-                     (json_int_t)c->groups);
+    json_t *o = json_pack("{s:{s:s, s:s, s:s, s:s, s:o, s:I}}", "prepare", "op", c->op, "direction",
+                          c->direction, "dtype", c->tf32 ? "tf32" : dlf_dtype_name(c->dtype),
+                          "layout", c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape,
+                          "groups", (json_int_t)c->groups);
+    if (c->outputs)
+        json_object_set_new(json_object_get(o, "prepare"), "convolution",
+                            json_pack("[I,I,I,I]", (json_int_t)c->outputs, (json_int_t)c->kernel,
+                                      (json_int_t)c->stride, (json_int_t)c->pad));
+    return o;
 }
 
 dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_case *c)
@@ -190,6 +195,8 @@ dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_
                                            !strcmp(json_string_value(mode),
                                                    dlf_bench_mode_name((dlf_bench_mode)m)))
         r->modes |= 1u << m;
+    const char *note = json_string_value(json_object_get(answer, "note"));
+    if (note) snprintf(r->note, sizeof r->note, "%s", note);
     if (!r->modes) snprintf(r->note, sizeof r->note, "%s", error ? error : "does not take part");
     json_decref(answer);
     if (!(r->modes & 1u << DLF_BENCH_HOT)) return DLF_OK;

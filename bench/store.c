@@ -81,11 +81,17 @@ static json_t *row_object(const dlf_bench_row *row)
         json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
     for (int i = 0; i < row->n_runners; i++)
         json_array_append_new(runners, runner_object(&row->runner[i], row->rounds));
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "name",
-                          dlf_bench_case_name(name, c), "family", c->family, "op", c->op,
-                          "direction", c->direction, "dtype", dlf_dtype_name(c->dtype), "layout",
-                          c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape, "groups",
-                          (json_int_t)c->groups, "version", c->version);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "name",
+                  dlf_bench_case_name(name, c), "family", c->family, "op", c->op, "direction",
+                  c->direction, "dtype", c->tf32 ? "tf32" : dlf_dtype_name(c->dtype), "layout",
+                  c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape, "groups",
+                  (json_int_t)c->groups, "version", c->version);
+    if (c->outputs)
+        json_object_set_new(o, "convolution",
+                            json_pack("{s:I, s:I, s:I, s:I}", "outputs", (json_int_t)c->outputs,
+                                      "kernel", (json_int_t)c->kernel, "stride",
+                                      (json_int_t)c->stride, "pad", (json_int_t)c->pad));
     if (row->skipped[0]) {
         json_object_set_new(o, "skipped", json_string(row->skipped));
         json_decref(runners);
@@ -159,12 +165,19 @@ static dlf_status read_case(dlf_bench_case *c, const json_t *row, const reader *
     if (c->ndim < 1 || c->ndim > 4) return bad(r, "shape has 1 to 4 numbers");
     for (int i = 0; i < c->ndim; i++)
         c->shape[i] = json_integer_value(json_array_get(shape, (size_t)i));
+    const json_t *convolution = json_object_get(row, "convolution");
+    c->outputs = json_integer_value(json_object_get(convolution, "outputs"));
+    c->kernel = json_integer_value(json_object_get(convolution, "kernel"));
+    c->stride = json_integer_value(json_object_get(convolution, "stride"));
+    c->pad = json_integer_value(json_object_get(convolution, "pad"));
+    c->tf32 = !strcmp(dtype, "tf32");
+    if (c->tf32) dtype = "f32";
     for (int i = 0; i < 3; i++)
         if (!strcmp(dtype, dlf_dtype_name(dtypes[i]))) {
             c->dtype = dtypes[i];
             return DLF_OK;
         }
-    return bad(r, "dtype is none of f32, f16, bf16");
+    return bad(r, "dtype is none of f32, tf32, f16, bf16");
 }
 
 static dlf_status read_samples(double **out, const json_t *mode, int rounds, const reader *r)

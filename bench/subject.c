@@ -212,7 +212,8 @@ static const struct builder {
 } builders[] = {
     {"layer_norm", bench_build_norm},      {"batch_norm", bench_build_norm},
     {"group_norm", bench_build_norm},      {"activation", bench_build_activation},
-    {"softmax_xent", bench_build_softmax}, {"ceiling", bench_build_ceiling},
+    {"softmax_xent", bench_build_softmax}, {"conv", bench_build_conv},
+    {"conv1x1", bench_build_conv},         {"ceiling", bench_build_ceiling},
 };
 
 dlf_status bench_subject_new(bench_subject *s, dlf_device *device, const dlf_bench_case *c,

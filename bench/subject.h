@@ -18,6 +18,7 @@ struct bench_subject {
     dlf_norm norm;
     dlf_activation f;
     double bytes, bytes_moved, flops;
+    double depth; /* terms of the longest sum of random signs; 0: what tolerances allow anyway */
     dlf_status (*call)(bench_subject *s);
     dlf_status (*setup)(bench_subject *s); /* once, before the first call; NULL: nothing */
 };
@@ -48,6 +49,7 @@ DLF_MUST_CHECK dlf_status bench_output(bench_subject *s, int i, dlf_dtype dtype,
 dlf_status bench_build_norm(bench_subject *s);
 dlf_status bench_build_activation(bench_subject *s);
 dlf_status bench_build_softmax(bench_subject *s);
+dlf_status bench_build_conv(bench_subject *s);
 dlf_status bench_build_ceiling(bench_subject *s);
 
 #endif

@@ -122,8 +122,12 @@ static dlf_bench_report *made_up(double time, double machine, uint32_t member)
     r->complete = true;
     r->manifest = strdup("{}");
     dlf_bench_row *row = r->rows;
-    row->c = (dlf_bench_case){"layer_norm", "layer_norm", "forward", DLF_F32, DLF_NCHW, 2,
-                              {512, 1024},  32,           0};
+    row->c = (dlf_bench_case){.family = "layer_norm",
+                              .op = "layer_norm",
+                              .direction = "forward",
+                              .ndim = 2,
+                              .shape = {512, 1024},
+                              .groups = 32};
     row->rounds = ROUNDS;
     row->n_runners = 3;
     row->bytes = row->copy_bytes = 4.2e6;
@@ -244,12 +248,18 @@ static void a_report_survives_storing(void **state)
     a->rows->runner[0].ns[DLF_BENCH_COLD][4] = INFINITY;
     a->rows->runner[0].check = (dlf_bench_check){true, 1e-7, 2e-5, true, true};
     a->rows->stop = DLF_STOP_TIME;
+    a->rows->c.tf32 = true;
+    a->rows->c.outputs = 96;
+    a->rows->c.kernel = 3;
+    a->rows->c.stride = 2;
+    a->rows->c.pad = 1;
     char *text = NULL, *again = NULL;
     OK(dlf_bench_to_json(&text, a));
     write_text(text);
     OK(dlf_bench_load(&b, temporary()));
     OK(dlf_bench_to_json(&again, b));
     assert_string_equal(text, again);
+    assert_memory_equal(&a->rows->c, &b->rows->c, sizeof a->rows->c);
     assert_true(isnan(b->rows->runner[0].ns[DLF_BENCH_COLD][3]));
     assert_true(isinf(b->rows->runner[0].ns[DLF_BENCH_COLD][4]));
     unlink(temporary());
@@ -328,6 +338,7 @@ static void choices_choose(void **state)
     (void)state;
     const char *const norm[] = {"norm", NULL}, *const gelu[] = {"gelu", NULL},
                       *const typo[] = {"layernorm", NULL};
+    const char *const convs[] = {"conv", NULL};
     const int all = count_cases((dlf_bench_choice){.suite = "small"});
     assert_true(all > 40);
     assert_int_equal(count_cases((dlf_bench_choice){.what = gelu}), 4);
@@ -335,6 +346,11 @@ static void choices_choose(void **state)
     assert_int_equal(count_cases((dlf_bench_choice){.what = gelu, .versions = 2}), 12);
     assert_int_equal(count_cases((dlf_bench_choice){.what = norm, .directions = "infer"}), 5);
     assert_int_equal(count_cases((dlf_bench_choice){.what = norm, .filter = "^instance.*nhwc"}), 4);
+    assert_int_equal(count_cases((dlf_bench_choice){.what = convs}), 12);
+    assert_int_equal(
+        count_cases((dlf_bench_choice){.filter = "^conv1x1 data", .suite = "resnet50"}), 30);
+    assert_int_equal(count_cases((dlf_bench_choice){.filter = "^conv1x1_stats", .dtypes = "tf32"}),
+                     6);
     assert_int_equal(count_cases((dlf_bench_choice){.what = typo}), DLF_ERR_NOT_FOUND);
     assert_non_null(strstr(dlf_error_message(), "layer_norm"));
     assert_int_equal(count_cases((dlf_bench_choice){.suite = "smal"}), DLF_ERR_NOT_FOUND);
@@ -369,9 +385,11 @@ static void every_family_passes_the_gate(void **state)
 {
     (void)state;
     dlf_bench_report *r = NULL;
-    OK(run_small(&r, "norm .*(64x64|8x512x7x7)$|(relu|gelu) .* 16384|xent .*1024x10$", "f32,bf16",
-                 0, 0));
-    assert_true(r->complete && r->n >= 20);
+    OK(run_small(&r,
+                 "norm .*(64x64|8x512x7x7)$|(relu|gelu) .* 16384|xent .*1024x10$|"
+                 "^conv .* nchw 4x8x|^conv1x1.* (tf32|bf16) nhwc 4x64x",
+                 "f32,tf32,bf16", 0, 0));
+    assert_true(r->complete && r->n >= 33);
     for (int i = 0; i < r->n; i++) {
         const dlf_bench_row *row = &r->rows[i];
         const dlf_bench_check *c = &row->runner[0].check;
@@ -432,8 +450,12 @@ static void an_output_that_is_not_written_is_wrong(void **state)
     (void)state;
     bench_subject s;
     bench_gate g;
-    const dlf_bench_case c = {"layer_norm", "layer_norm", "backward", DLF_F32, DLF_NCHW, 2,
-                              {8, 16},      32,           0};
+    const dlf_bench_case c = {.family = "layer_norm",
+                              .op = "layer_norm",
+                              .direction = "backward",
+                              .ndim = 2,
+                              .shape = {8, 16},
+                              .groups = 32};
     OK(bench_subject_new(&s, kt_dev, &c, false));
     OK(bench_gate_open(&g, &s, false));
     assert_true(g.check.ok);

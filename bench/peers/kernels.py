@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Normalizations, activations and convolutions: dlf against PyTorch, in turns, with the copy bandwidth beside it.
+"""Normalizations and activations: dlf against PyTorch, in turns, with the copy bandwidth beside it.
 
     python3 bench/peers/kernels.py build/default/bench_kernels [--filter REGEX] [--out FILE.json]
     python3 bench/peers/kernels.py --table FILE.json        what was stored, as Markdown
@@ -31,14 +31,7 @@ SUITES = {
         batch_rows=[(8192, 512), (64, 128)],
         images=[(8, 64, 112, 112), (8, 64, 56, 56), (8, 256, 56, 56), (8, 512, 28, 28),
                 (8, 1024, 14, 14), (8, 2048, 7, 7)],
-        sizes=[1 << 14, 1 << 20, 1 << 24, 1 << 26],
-        # (samples, channels, size, outputs, kernel, stride, pad, groups): LeNet on 28x28, a small
-        # network on 28x28 and on 8x8, ResNet-20 on 32x32, ResNet-50, depthwise.
-        convs=[(64, 1, 28, 6, 5, 1, 2, 1), (64, 6, 14, 16, 5, 1, 0, 1), (64, 1, 28, 16, 3, 1, 1, 1),
-               (64, 16, 14, 32, 3, 1, 1, 1), (64, 8, 8, 16, 3, 1, 1, 1), (64, 16, 32, 16, 3, 1, 1, 1),
-               (64, 16, 32, 32, 3, 2, 1, 1), (64, 32, 16, 32, 3, 1, 1, 1), (64, 64, 8, 64, 3, 1, 1, 1),
-               (8, 64, 56, 64, 3, 1, 1, 1), (8, 256, 14, 256, 3, 1, 1, 1), (8, 3, 224, 64, 7, 2, 3, 1),
-               (8, 96, 28, 96, 3, 1, 1, 96)]),
+        sizes=[1 << 14, 1 << 20, 1 << 24, 1 << 26]),
     # Rows of NVIDIA's own H200 table (cudnn-frontend, benchmark/norms), and long rows.
     "gpu": dict(
         rows=[(16384, 4096), (8192, 8192), (4096, 16384), (8192, 5120), (2048, 4096), (131072, 128),
@@ -46,9 +39,6 @@ SUITES = {
         batch_rows=[(65536, 1024)],
         images=[(128, 64, 112, 112), (128, 256, 56, 56), (128, 512, 28, 28), (128, 1024, 14, 14),
                 (128, 2048, 7, 7), (16, 320, 64, 64), (4, 512, 128, 128)],
-        convs=[(128, 64, 56, 64, 3, 1, 1, 1), (128, 128, 28, 128, 3, 1, 1, 1),
-               (128, 256, 14, 256, 3, 1, 1, 1), (128, 512, 7, 512, 3, 1, 1, 1),
-               (128, 3, 224, 64, 7, 2, 3, 1), (128, 144, 56, 144, 3, 1, 1, 144)],
         sizes=[1 << 20, 1 << 24, 1 << 28]),
 }
 
@@ -63,14 +53,6 @@ def suite(name, dtype):
         return (" ".join(words), f"norm {kind} {direction} {layout} {dtype} linear 32 0 1 {n} {c} {h} {w}",
                 dict(op=kind, direction=direction, shape=shape, layout=layout))
 
-    for n, c, size, k, kernel, stride, pad, groups in s["convs"] if dtype == "f32" else []:
-        for what in ("forward", "data", "weight"):
-            for layout in ("nchw", "nhwc"):
-                yield (f"conv {what} {layout} {n}x{c}x{size}x{size} {k}x{kernel}x{kernel}/{stride}"
-                       + (f" g{groups}" if groups > 1 else ""),
-                       f"conv {what} {layout} 1 {n} {c} {size} {size} {k} {groups} {kernel} {stride} {pad}",
-                       dict(op="conv", direction=what, shape=(n, c, size, size), layout=layout,
-                            kernel=(k, c // groups, kernel, kernel), arguments=(stride, pad, groups)))
     for direction in ("forward", "backward"):
         for kind in ("layer_norm", "rms_norm"):
             for shape in s["rows"]:

@@ -237,8 +237,10 @@ done:
 static const cli_flag flags[] = {
     CLI_FLAG("suite", 0, "NAME", "形状的集合，默认 small；见 --list",
              "which shapes, default small; see --list"),
-    CLI_FLAG("dtype", 0, "f32,f16,bf16", "存储类型，默认 f32", "storage types, default f32"),
-    CLI_FLAG("direction", 0, "forward,backward,infer", "方向，默认全部", "directions, default all"),
+    CLI_FLAG("dtype", 0, "f32,tf32,f16,bf16", "存储类型，默认 f32", "storage types, default f32"),
+    CLI_FLAG("direction", 0, "forward,backward,infer,data,weight",
+             "方向，默认全部；data、weight 是卷积的两个梯度",
+             "directions, default all; data and weight are the gradients of a convolution"),
     CLI_FLAG("layout", 0, "nchw,nhwc", "图像的内存布局，默认两种",
              "layouts of images, default both"),
     CLI_FLAG("filter", 0, "REGEX", "只测名称匹配的", "only cases whose name matches"),

@@ -60,17 +60,22 @@ enum { DLF_BENCH_NAME = 96 };
 typedef struct dlf_bench_case {
     char family[24];    /* "layer_norm", as in kernels.def                                       */
     char op[24];        /* "layer_norm", "rms_norm", "gelu", ...                                 */
-    char direction[12]; /* "forward", "backward", "infer"                                        */
+    char direction[12]; /* "forward", "backward", "infer"; of a convolution "forward", and "data"
+                           and "weight": its gradients */
     dlf_dtype dtype;
     dlf_layout layout; /* of images                                                              */
     int ndim;
     int64_t shape[4]; /* (n), (N,C) or (N,C,H,W), whatever the layout                            */
-    int64_t groups;   /* group_norm                                                              */
+    int64_t groups;   /* group_norm, conv                                                        */
     int version;      /* of the kernel; 0: the family's choice                                   */
+    /* convolutions; else 0 */
+    int64_t outputs; /* channels of y                                                            */
+    int64_t kernel, stride, pad;
+    bool tf32; /* f32 whose products may be rounded to TF32                                      */
 } dlf_bench_case;
 
-/* "layer_norm forward f32 8192x768", "batch_norm backward bf16 nhwc 32x64x56x56 v2"; returns text
- */
+/* "layer_norm forward f32 8192x768", "batch_norm backward bf16 nhwc 32x64x56x56 v2",
+ * "conv data f32 nchw 8x96x28x28->96 3x3/2 pad 1 groups 96"; returns text */
 char *dlf_bench_case_name(char text[DLF_BENCH_NAME], const dlf_bench_case *c);
 
 typedef struct dlf_bench_suite {
@@ -83,8 +88,8 @@ extern const dlf_bench_suite dlf_bench_suites[]; /* ends with {NULL} */
 typedef struct dlf_bench_choice {
     const char *const *what; /* families, ops, "norm", "all"; NULL-terminated                    */
     const char *suite;       /* NULL: "small"                                                    */
-    const char *dtypes;      /* "f32,bf16"                                                       */
-    const char *directions;  /* "forward,backward,infer"                                         */
+    const char *dtypes;      /* "f32,tf32,f16,bf16"                                              */
+    const char *directions;  /* "forward,backward,infer,data,weight"                             */
     const char *layouts;     /* "nchw,nhwc"                                                      */
     const char *filter;      /* POSIX extended regular expression on the name                    */
     int versions; /* every version 1..versions of a kernel as well as the family's choice; those
