@@ -54,7 +54,7 @@ dlf_status bench_evictor_new(bench_evictor *e, dlf_device *device)
 {
     *e = (bench_evictor){.device = device};
     if (on_gpu(e)) {
-        const int64_t mib = 8 * (int64_t)device->info.threads;
+        const int64_t mib = 2 * (int64_t)device->info.threads;
         return dlf_tensor_new(&e->sweep, device, DLF_F32, mib < 256 ? mib : 256, 1 << 18);
     }
 #if !defined(__x86_64__)

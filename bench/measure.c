@@ -147,16 +147,16 @@ static dlf_status all_rounds(const session *s, round_table *t, dlf_bench_row *ro
 
 static dlf_status enlist(session *s, round_table *t, bench_subject *ours, bench_subject *copy)
 {
-    DLF_TRY(bench_runner_of(&t->runner[0], "dlf", ours, &s->evictor, s->o->distort));
+    const double hot = s->o->hot_ns;
+    const unsigned anchors = s->o->distort & DLF_DISTORT_NO_EVICT;
+    DLF_TRY(bench_runner_of(&t->runner[0], "dlf", ours, &s->evictor, hot, s->o->distort));
     t->n = 1;
-    DLF_TRY(bench_runner_of(&t->runner[1], "copy", copy, &s->evictor,
-                            s->o->distort & DLF_DISTORT_NO_EVICT));
+    DLF_TRY(bench_runner_of(&t->runner[1], "copy", copy, &s->evictor, hot, anchors));
     t->n = 2;
-    DLF_TRY(bench_runner_of(&t->runner[2], "gemm", &s->gemm, &s->evictor,
-                            s->o->distort & DLF_DISTORT_NO_EVICT));
+    DLF_TRY(bench_runner_of(&t->runner[2], "gemm", &s->gemm, &s->evictor, hot, anchors));
     t->n = 3;
     for (int i = 0; i < s->n_peers; i++, t->n++)
-        DLF_TRY(bench_runner_of_peer(&t->runner[t->n], s->peers[i], &ours->c));
+        DLF_TRY(bench_runner_of_peer(&t->runner[t->n], s->peers[i], &ours->c, hot));
     return DLF_OK;
 }
 

@@ -14,8 +14,6 @@
 #include "bench/runner.h"
 #include "data/embedded.h"
 
-static const double hot_ns = 2e5;
-
 struct bench_peer {
     char name[16], version[128];
     pid_t process;
@@ -179,7 +177,8 @@ static json_t *description(const dlf_bench_case *c)
     return o;
 }
 
-dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_case *c)
+dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_case *c,
+                                double hot_ns)
 {
     *r = (bench_runner){.sample = sample, .peer = p, .calls = 1};
     snprintf(r->name, sizeof r->name, "%s", p->name);
@@ -203,6 +202,6 @@ dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_
     double ns;
     DLF_TRY(sample_calls(r, DLF_BENCH_HOT, 1, &ns));
     DLF_TRY(sample_calls(r, DLF_BENCH_HOT, 2, &ns));
-    if (ns > 0.0 && ns < hot_ns) r->calls = (int)(hot_ns / ns + 0.5);
+    if (ns > 0.0) r->calls = bench_hot_calls(hot_ns, ns, ns);
     return DLF_OK;
 }

@@ -7,10 +7,14 @@
 #include <string.h>
 #include <time.h>
 
-/* A hot sample lasts about this long on the device, and never much longer on the host: a device
- * whose clock says nothing (the test bed's) gets few calls. */
-static const double hot_ns = 2e5, host_ns = 2e7;
-enum { MOST_CALLS = 4096, GRAPH_CALLS = 32 };
+enum { MOST_CALLS = 4096, GRAPH_CALLS = 32, HOST_PER_DEVICE = 100 };
+
+int bench_hot_calls(double hot_ns, double device_ns, double host_ns)
+{
+    const double wanted = hot_ns > 0.0 ? hot_ns : 2e5;
+    const double calls = fmin(wanted / device_ns, HOST_PER_DEVICE * wanted / host_ns);
+    return calls > 1.0 ? (int)fmin(calls + 0.5, MOST_CALLS) : 1;
+}
 
 static double now_ns(void)
 {
@@ -85,7 +89,7 @@ static void record(bench_runner *r)
 }
 
 dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s, bench_evictor *e,
-                           unsigned distort)
+                           double hot_ns, unsigned distort)
 {
     *r = (bench_runner){.modes = 1u << DLF_BENCH_COLD | 1u << DLF_BENCH_HOT,
                         .sample = sample,
@@ -100,8 +104,7 @@ dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s, 
     DLF_TRY(time_calls(r, 1, &ns));
     const double start = now_ns();
     DLF_TRY(time_calls(r, 2, &ns));
-    const double calls = fmin(hot_ns / ns, host_ns / (0.5 * (now_ns() - start)));
-    r->calls = calls > 1.0 ? (int)fmin(calls + 0.5, MOST_CALLS) : 1;
+    r->calls = bench_hot_calls(hot_ns, ns, 0.5 * (now_ns() - start));
     r->graph_calls = r->calls < GRAPH_CALLS ? r->calls : GRAPH_CALLS;
     record(r);
     return DLF_OK;

@@ -25,9 +25,13 @@ struct bench_runner {
     int slot; /* of the case in the peer */
 };
 
+/* Calls of a hot sample: as many as last `hot_ns` (0: 0.2 ms) on the device, and not much longer on
+ * the host: a device whose clock says nothing (the test bed's) gets few calls. */
+int bench_hot_calls(double hot_ns, double device_ns, double host_ns);
+
 /* The subject must outlive the runner. */
 DLF_MUST_CHECK dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s,
-                                          bench_evictor *e, unsigned distort);
+                                          bench_evictor *e, double hot_ns, unsigned distort);
 
 /* A process that is asked on stdin and answers on stdout, one line each (docs/benchmarking.md). */
 typedef struct bench_peer bench_peer;
@@ -39,6 +43,6 @@ const char *bench_peer_name(const bench_peer *p);
 const char *bench_peer_version(const bench_peer *p);
 /* r->modes = 0 and r->note = its reason when the peer has no such op. */
 DLF_MUST_CHECK dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p,
-                                               const dlf_bench_case *c);
+                                               const dlf_bench_case *c, double hot_ns);
 
 #endif

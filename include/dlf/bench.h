@@ -132,6 +132,7 @@ typedef struct dlf_bench_options {
     int min_rounds, max_rounds;
     double max_noise; /* half the interval of a median, relative: then the case is done      */
     double seconds;   /* of timing per case, at the most                                     */
+    double hot_ns;    /* how long a hot sample is, about; 0: 0.2 ms                          */
     uint64_t seed;
     unsigned distort;
     bool gate;
