@@ -7,7 +7,7 @@
 
 #include "bench/gate.h"
 #include "bench/manifest.h"
-#include "bench/runner.h"
+#include "bench/peers.h"
 #include "bench/telemetry.h"
 #include "dlf/rng.h"
 
@@ -36,8 +36,7 @@ typedef struct session {
     const dlf_bench_options *o;
     bench_evictor evictor;
     bench_subject gemm; /* one for all cases */
-    bench_peer *peers[DLF_BENCH_RUNNERS];
-    int n_peers;
+    bench_peers *peers;
     bench_telemetry *telemetry;
 } session;
 
@@ -145,7 +144,8 @@ static dlf_status all_rounds(const session *s, round_table *t, dlf_bench_row *ro
     return DLF_OK;
 }
 
-static dlf_status enlist(session *s, round_table *t, bench_subject *ours, bench_subject *copy)
+static dlf_status enlist(session *s, round_table *t, bench_subject *ours, bench_subject *copy,
+                         bench_gate *gate)
 {
     const double hot = s->o->hot_ns;
     const unsigned anchors = s->o->distort & DLF_DISTORT_NO_EVICT;
@@ -155,9 +155,8 @@ static dlf_status enlist(session *s, round_table *t, bench_subject *ours, bench_
     t->n = 2;
     DLF_TRY(bench_runner_of(&t->runner[2], "gemm", &s->gemm, &s->evictor, hot, anchors));
     t->n = 3;
-    for (int i = 0; i < s->n_peers; i++, t->n++)
-        DLF_TRY(bench_runner_of_peer(&t->runner[t->n], s->peers[i], &ours->c, hot));
-    return DLF_OK;
+    return bench_peers_join(s->peers, t->runner, &t->n, ours, s->o->gate ? gate : NULL,
+                            &s->evictor);
 }
 
 /* The samples become the row's. */
@@ -167,6 +166,7 @@ static void hand_over(dlf_bench_row *row, round_table *t)
     for (int i = 0; i < t->n; i++) {
         memcpy(row->runner[i].name, t->runner[i].name, sizeof row->runner[i].name);
         memcpy(row->runner[i].note, t->runner[i].note, sizeof row->runner[i].note);
+        row->runner[i].check = t->runner[i].check;
         for (int m = 0; m < DLF_BENCH_MODES; m++) {
             row->runner[i].ns[m] = t->ns[i][m];
             t->ns[i][m] = NULL;
@@ -184,7 +184,8 @@ static dlf_status time_case(session *s, dlf_bench_row *row)
         bench_subject_new(&ours, s->o->device, &row->c, s->o->distort & DLF_DISTORT_ZEROS));
     DLF_TRY_DONE(bench_subject_copy(&copy, &ours));
     if (s->o->gate) DLF_TRY_DONE(bench_gate_open(&gate, &ours, s->o->distort & DLF_DISTORT_WRONG));
-    DLF_TRY_DONE(enlist(s, &t, &ours, &copy));
+    DLF_TRY_DONE(enlist(s, &t, &ours, &copy, &gate));
+    bench_gate_close(&gate);
     DLF_TRY_DONE(allocate(s, &t));
     bench_telemetry_begin(s->telemetry);
     DLF_TRY_DONE(all_rounds(s, &t, row));
@@ -198,7 +199,9 @@ static dlf_status time_case(session *s, dlf_bench_row *row)
     hand_over(row, &t);
     row->runner[0].check = gate.check;
 done:
+    bench_gate_close(&gate);
     release(&t);
+    bench_peers_leave(s->peers);
     for (int i = 0; i < DLF_BENCH_RUNNERS; i++)
         for (int m = 0; m < DLF_BENCH_MODES; m++) free(t.ns[i][m]);
     bench_subject_free(&copy);
@@ -208,33 +211,18 @@ done:
 
 /* ---- all cases ------------------------------------------------------------------------------ */
 
-static dlf_status start_peers(session *s)
-{
-    for (const char *at = s->o->peers; at && *at;) {
-        const size_t n = strcspn(at, ",");
-        char name[16];
-        snprintf(name, sizeof name, "%.*s", (int)(n < 15 ? n : 15), at);
-        if (s->n_peers + 3 == DLF_BENCH_RUNNERS)
-            return dlf_fail(DLF_ERR_ARG, "--against: at most %d peers", DLF_BENCH_RUNNERS - 3);
-        DLF_TRY(bench_peer_start(&s->peers[s->n_peers], name, s->o->python, s->o->device));
-        s->n_peers++;
-        at += n + (at[n] == ',');
-    }
-    return DLF_OK;
-}
-
 static dlf_status session_open(session *s, const dlf_bench_options *o)
 {
     *s = (session){.o = o};
     DLF_TRY(bench_evictor_new(&s->evictor, o->device));
     DLF_TRY(bench_subject_gemm(&s->gemm, o->device));
     s->telemetry = bench_telemetry_open(o->device);
-    return start_peers(s);
+    return bench_peers_open(&s->peers, o);
 }
 
 static void session_close(session *s)
 {
-    for (int i = 0; i < s->n_peers; i++) bench_peer_stop(s->peers[i]);
+    bench_peers_close(s->peers);
     bench_telemetry_close(s->telemetry);
     bench_subject_free(&s->gemm);
     bench_evictor_free(&s->evictor);
@@ -291,7 +279,7 @@ dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_case *cases, in
     r->complete = status == DLF_OK;
     if (status == DLF_OK || status == DLF_ERR_CANCELLED) {
         const char *peers[DLF_BENCH_RUNNERS] = {NULL};
-        for (int i = 0; i < s.n_peers; i++) peers[i] = bench_peer_version(s.peers[i]);
+        bench_peers_versions(s.peers, peers);
         const dlf_status described =
             bench_manifest(&r->manifest, options, command, started, seconds_now() - start, peers);
         if (described != DLF_OK) status = described;

@@ -92,8 +92,7 @@ dlf_status bench_peer_start(bench_peer **out, const char *name, const char *pyth
     if (!chosen || !*chosen) chosen = "python3";
     char *script = script_of(name);
     if (!script)
-        return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no peer '%s'; there is torch",
-                        name);
+        return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no script of a peer '%s'", name);
     bench_peer *p = calloc(1, sizeof *p);
     json_t *answer = NULL;
     dlf_status status = p ? DLF_OK : dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for a peer");

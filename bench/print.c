@@ -29,6 +29,7 @@ static void flag_words(char *out, size_t size, const dlf_bench_summary *s)
     } words[] = {{DLF_FLAG_WRONG, "WRONG"},
                  {DLF_FLAG_SUSPECT, "SUSPECT"},
                  {DLF_FLAG_BITS, "not-deterministic"},
+                 {DLF_FLAG_PEER_WRONG, "peer-WRONG"},
                  {DLF_FLAG_THROTTLED, "throttled"},
                  {DLF_FLAG_NOISY, "noisy"}};
     size_t at = 0;

@@ -8,6 +8,7 @@
 typedef struct bench_runner bench_runner;
 struct bench_runner {
     char name[16], note[160];
+    dlf_bench_check check;
     unsigned
         modes; /* 1 << mode: what it can be timed in; 0: it does not take part (note says why) */
     dlf_status (*sample)(bench_runner *r, dlf_bench_mode mode, double *ns); /* per call */

@@ -232,5 +232,7 @@ dlf_status bench_subject_new(bench_subject *s, dlf_device *device, const dlf_ben
 
 void bench_subject_free(bench_subject *s)
 {
+    if (s->drop) s->drop(s);
+    s->drop = NULL;
     for (int i = 0; i < SUBJECT_TENSORS; i++) dlf_tensor_free(&s->t[i]);
 }

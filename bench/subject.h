@@ -21,6 +21,10 @@ struct bench_subject {
     double depth; /* terms of the longest sum of random signs; 0: what tolerances allow anyway */
     dlf_status (*call)(bench_subject *s);
     dlf_status (*setup)(bench_subject *s); /* once, before the first call; NULL: nothing */
+    /* of a peer; NULL: nothing */
+    void *plan;
+    void (*drop)(bench_subject *s);         /* releases the plan */
+    dlf_status (*settle)(bench_subject *s); /* turns its outputs into those of the case, untimed */
 };
 
 /* Operands as the case says; the same numbers on every device (rounded to the case's storage type

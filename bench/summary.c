@@ -44,6 +44,8 @@ static unsigned flags_of(const dlf_bench_summary *s, const dlf_bench_row *row, i
     if (s->mode == DLF_BENCH_COLD && s->of_copy.lo > 1.02 && strcmp(row->c.family, "ceiling") != 0)
         flags |= DLF_FLAG_SUSPECT;
     if (!(0.5 * (s->time.hi - s->time.lo) <= max_noise * s->time.median)) flags |= DLF_FLAG_NOISY;
+    for (int i = FIRST_PEER; runner == DLF_RUNNER && i < row->n_runners; i++)
+        if (row->runner[i].check.done && !row->runner[i].check.ok) flags |= DLF_FLAG_PEER_WRONG;
     if (row->telemetry.throttled > 0) flags |= DLF_FLAG_THROTTLED;
     return flags;
 }

@@ -475,12 +475,14 @@ static void an_output_that_is_not_written_is_wrong(void **state)
     OK(bench_subject_new(&s, kt_dev, &c, false));
     OK(bench_gate_open(&g, &s, false));
     assert_true(g.check.ok);
+    bench_gate_close(&g);
     s.call = lazy;
     OK(bench_gate_again(&g, &s));
     assert_false(g.check.same_bits);
     OK(bench_gate_open(&g, &s, false));
     assert_false(g.check.ok);
     assert_true(isinf(g.check.error));
+    bench_gate_close(&g);
     bench_subject_free(&s);
 }
 

@@ -22,15 +22,6 @@ enum {
 };
 static const size_t workspace_most = (size_t)256 << 20;
 
-/* cudnnConvolution*AlgoPerf_t: one layout for the three directions. */
-typedef struct algorithm {
-    int algorithm, status;
-    float time;
-    size_t memory;
-    int determinism, math;
-    int reserved[3];
-} algorithm;
-
 struct dlf_cudnn_plan {
     dlf_cudnn_plan *next;
     dlf_conv_problem problem;
@@ -167,7 +158,7 @@ static void operands(const dlf_cudnn_plan *plan, void *out[3])
 /* The first that will do, of a list that is sorted by expected time. */
 static bool choose(const dlf_cudnn *d, dlf_cudnn_plan *plan)
 {
-    algorithm list[ALGORITHMS_MOST];
+    dlf_cudnn_algorithm list[ALGORITHMS_MOST];
     void *t[3];
     int n = 0;
     operands(plan, t);
@@ -175,7 +166,7 @@ static bool choose(const dlf_cudnn *d, dlf_cudnn_plan *plan)
                                         ALGORITHMS_MOST, &n, list) != 0)
         return false;
     for (int i = 0; i < n; i++) {
-        const algorithm *a = &list[i];
+        const dlf_cudnn_algorithm *a = &list[i];
         if (a->status != 0 || a->determinism != DETERMINISTIC ||
             (a->math != FMA_MATH && a->math != DEFAULT_MATH) || a->memory > workspace_most)
             continue;

@@ -12,6 +12,15 @@
 
 typedef struct dlf_cudnn_plan dlf_cudnn_plan;
 
+/* cudnnConvolution*AlgoPerf_t: one layout for the three directions. */
+typedef struct dlf_cudnn_algorithm {
+    int algorithm, status;
+    float time;
+    size_t memory;
+    int determinism, math;
+    int reserved[3];
+} dlf_cudnn_algorithm;
+
 typedef struct dlf_cudnn {
     void *library, *handle;
     int version; /* 91900 = 9.19.0 */

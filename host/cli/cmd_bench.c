@@ -194,6 +194,11 @@ static dlf_status show_stored(const cli_call *call, output what)
     return status;
 }
 
+static void warn(void *user, const char *text)
+{
+    cli_warn("%s", text);
+}
+
 static dlf_status run(const cli_call *call)
 {
     const cli_args *a = call->args;
@@ -220,6 +225,7 @@ static dlf_status run(const cli_call *call)
     command = cli_command_line(call->argc, call->argv);
     o.cancel = cli_catch_interrupts();
     o.progress = cli_progress_update;
+    o.warn = warn;
     o.user = &progress;
     if (what == TABLE) print_headline(o.device);
     cli_progress_begin(&progress, "bench", cli_has(a, "quiet"));
@@ -246,7 +252,11 @@ static const cli_flag flags[] = {
     CLI_FLAG("filter", 0, "REGEX", "只测名称匹配的", "only cases whose name matches"),
     CLI_FLAG("versions", 0, "N", "也测每个内核的第 1 到第 N 版",
              "versions 1..N of each kernel, too"),
-    CLI_FLAG("against", 0, "torch", "对手；与 dlf 轮流计时", "peers; they take turns with dlf"),
+    CLI_FLAG(
+        "against", 0, "torch,cudnn,cublaslt,unfused|best",
+        "对手；与 dlf 轮流计时。best：这里能用的库；unfused：自己的内核逐个调用",
+        "peers; they take turns with dlf. best: the libraries that work here; unfused: our own "
+        "kernels one after another"),
     CLI_FLAG("python", 0, "PROGRAM", "对手所用的解释器，默认 $DLF_PYTHON 或 python3",
              "interpreter of the peers, default $DLF_PYTHON or python3"),
     CLI_FLAG("mode", 0, "cold,hot,graph", "冷缓存、热缓存、CUDA 图；默认全部",

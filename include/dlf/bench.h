@@ -126,7 +126,7 @@ DLF_MUST_CHECK dlf_status dlf_bench_distortions(unsigned *out, const char *names
 
 typedef struct dlf_bench_options {
     dlf_device *device;
-    const char *peers;  /* "torch", or NULL                                                    */
+    const char *peers;  /* "torch,cudnn,cublaslt,unfused", "best", or NULL                     */
     const char *python; /* interpreter of out-of-process peers; NULL: $DLF_PYTHON or python3   */
     unsigned modes;     /* 1 << mode; 0: all that the device has                               */
     int min_rounds, max_rounds;
@@ -138,6 +138,7 @@ typedef struct dlf_bench_options {
     bool gate;
     volatile const int *cancel;
     void (*progress)(void *user, double fraction, const char *text);
+    void (*warn)(void *user, const char *text); /* one line: a peer that is not here, or is wrong */
     void *user;
 } dlf_bench_options;
 
@@ -158,8 +159,8 @@ typedef struct dlf_bench_check {
 } dlf_bench_check;
 
 typedef struct dlf_bench_runner_result {
-    char name[16];               /* "dlf", "copy", "gemm", "torch"                            */
-    char note[160];              /* versions; or why there are no samples                     */
+    char name[16];               /* "dlf", "copy", "gemm", "torch", "cudnn", ...              */
+    char note[160];              /* the peer's plan; or why there are no samples              */
     double *ns[DLF_BENCH_MODES]; /* per round; NULL: not measured                             */
     dlf_bench_check check;
 } dlf_bench_runner_result;
@@ -208,7 +209,8 @@ typedef enum dlf_bench_flag {
     DLF_FLAG_SUSPECT = 4, /* faster than the copy of the same bytes by more than the intervals
                              allow: bytes counted wrong, or operands still in a cache           */
     DLF_FLAG_NOISY = 8,   /* ended by time or rounds, wider than asked for                      */
-    DLF_FLAG_THROTTLED = 16
+    DLF_FLAG_THROTTLED = 16,
+    DLF_FLAG_PEER_WRONG = 32 /* a peer failed the gate: it was not timed                        */
 } dlf_bench_flag;
 
 typedef struct dlf_bench_summary {

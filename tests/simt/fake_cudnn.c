@@ -7,14 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fake_data.h"
+
 enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 enum { WORKSPACE = 4096 };
 
 typedef struct descriptor {
-    char kind; /* t, f, c */
+    char kind; /* t, f, c, a */
     bool set;
     int format, n, c, h, w; /* of a filter: outputs, channels of a group, R, S */
-    int pad[2], stride[2], dilation[2], groups, math;
+    fake_type type;
+    int pad[2], stride[2], dilation[2], groups, math; /* math -1: not set */
 } descriptor;
 
 typedef struct algorithm {
@@ -38,6 +41,9 @@ int cudnnCreateFilterDescriptor(descriptor **d);
 int cudnnDestroyFilterDescriptor(descriptor *d);
 int cudnnCreateConvolutionDescriptor(descriptor **d);
 int cudnnDestroyConvolutionDescriptor(descriptor *d);
+int cudnnCreateActivationDescriptor(descriptor **d);
+int cudnnDestroyActivationDescriptor(descriptor *d);
+int cudnnSetActivationDescriptor(descriptor *d, int mode, int nan, double coefficient);
 int cudnnSetTensor4dDescriptor(descriptor *d, int format, int type, int n, int c, int h, int w);
 int cudnnSetFilter4dDescriptor(descriptor *d, int type, int format, int k, int c, int h, int w);
 int cudnnSetConvolution2dDescriptor(descriptor *d, int pad_h, int pad_w, int u, int v,
@@ -99,14 +105,16 @@ static int destroy(descriptor *d, char kind)
 LIFE(Tensor, 't')
 LIFE(Filter, 'f')
 LIFE(Convolution, 'c')
+LIFE(Activation, 'a')
 
 static int set_sizes(descriptor *d, char kind, int format, int type, int n, int c, int h, int w)
 {
-    if (!d || d->kind != kind || type != 0 || format < 0 || format > 1 || n < 1 || c < 1 || h < 1 ||
-        w < 1)
+    if (!d || d->kind != kind || (type != 0 && type != 2 && type != 9) || format < 0 ||
+        format > 1 || n < 1 || c < 1 || h < 1 || w < 1)
         return BAD_PARAM;
     d->set = true;
     d->format = format;
+    d->type = type == 2 ? FAKE_HALF : type == 9 ? FAKE_BFLOAT : FAKE_FLOAT;
     d->n = n, d->c = c, d->h = h, d->w = w;
     return SUCCESS;
 }
@@ -130,6 +138,7 @@ int cudnnSetConvolution2dDescriptor(descriptor *d, int pad_h, int pad_w, int u, 
     d->stride[0] = u, d->stride[1] = v;
     d->dilation[0] = dilation_h, d->dilation[1] = dilation_w;
     d->groups = 1;
+    d->math = -1;
     return SUCCESS;
 }
 
@@ -147,6 +156,13 @@ int cudnnSetConvolutionMathType(descriptor *d, int math)
     return SUCCESS;
 }
 
+int cudnnSetActivationDescriptor(descriptor *d, int mode, int nan, double coefficient)
+{
+    if (!d || d->kind != 'a' || mode != 1 || nan != 0) return BAD_PARAM;
+    d->set = true;
+    return SUCCESS;
+}
+
 static int positions(const descriptor *c, int axis, int in, int kernel)
 {
     return (in + 2 * c->pad[axis] - c->dilation[axis] * (kernel - 1) - 1) / c->stride[axis] + 1;
@@ -156,7 +172,9 @@ static bool agree(const void *handle, const descriptor *x, const descriptor *w, 
                   const descriptor *c)
 {
     return handle == &the_handle && x->kind == 't' && w->kind == 'f' && y->kind == 't' &&
-           c->kind == 'c' && x->set && w->set && y->set && c->set && c->math == 3 &&
+           c->kind == 'c' && x->set && w->set && y->set && c->set && x->type == w->type &&
+           x->type == y->type &&
+           (x->type == FAKE_FLOAT ? c->math == 3 || c->math == 0 : c->math == 1) &&
            x->format == y->format && x->format == w->format && x->n == y->n &&
            x->c == w->c * c->groups && y->c == w->n && w->n % c->groups == 0 &&
            y->h == positions(c, 0, x->h, w->h) && y->w == positions(c, 1, x->w, w->w);
@@ -168,11 +186,11 @@ static int choose(bool good, const descriptor *c, int format, int most, int *cou
 {
     if (!good || most < 4) return BAD_PARAM;
     *count = 0;
-    if (format == 1 && c->groups > 1) return SUCCESS;
-    const algorithm all[] = {{0, SUCCESS, 1.0f, 0, 0, 3, {0}},
-                             {1, SUCCESS, 2.0f, (size_t)1 << 40, 1, 3, {0}},
-                             {2, NOT_SUPPORTED, -1.0f, 0, 1, 3, {0}},
-                             {5, SUCCESS, 3.0f, WORKSPACE, 1, 3, {0}}};
+    if ((format == 1 && c->groups > 1) || fake_is_told("none")) return SUCCESS;
+    const algorithm all[] = {{0, SUCCESS, 1.0f, 0, 0, c->math, {0}},
+                             {1, SUCCESS, 2.0f, (size_t)1 << 40, 1, c->math, {0}},
+                             {2, NOT_SUPPORTED, -1.0f, 0, 1, c->math, {0}},
+                             {5, SUCCESS, 3.0f, WORKSPACE, 1, c->math, {0}}};
     for (int i = 0; i < 4; i++) list[(*count)++] = all[i];
     return SUCCESS;
 }
@@ -185,14 +203,11 @@ static long at(const descriptor *d, int n, int c, int h, int w)
 
 typedef enum what { FORWARD, DATA, WEIGHT } what;
 
-/* The bed's: device memory is out of bounds for the host except while these hold it open. */
-void simt_memory_open(void);
-void simt_memory_close(void);
-
-static int run(void *handle, const float *alpha, const descriptor *xd, const float *x,
-               const descriptor *wd, const float *w, const descriptor *yd, const float *y,
+/* Algorithm 0 is listed and does not run. bias: one per channel of y, then relu; NULL: neither. */
+static int run(void *handle, const float *alpha, const descriptor *xd, const void *x,
+               const descriptor *wd, const void *w, const descriptor *yd, const void *y,
                const descriptor *c, int chosen, float *workspace, size_t bytes, const float *beta,
-               float *out, what result)
+               const void *bias, void *out, what result)
 {
     if (!agree(handle, xd, wd, yd, c) || *alpha != 1.0f || chosen != 5 || bytes != WORKSPACE ||
         !workspace)
@@ -217,14 +232,24 @@ static int run(void *handle, const float *alpha, const descriptor *xd, const flo
                                 const long ix = at(xd, i, group * wd->c + q, a, b);
                                 const long iw = at(wd, k, q, r, s), iy = at(yd, i, k, h, v);
                                 if (result == FORWARD)
-                                    sum[iy] += (double)x[ix] * (double)w[iw];
+                                    sum[iy] +=
+                                        fake_load(x, xd->type, ix) * fake_load(w, wd->type, iw);
                                 else if (result == DATA)
-                                    sum[ix] += (double)y[iy] * (double)w[iw];
+                                    sum[ix] +=
+                                        fake_load(y, yd->type, iy) * fake_load(w, wd->type, iw);
                                 else
-                                    sum[iw] += (double)y[iy] * (double)x[ix];
+                                    sum[iw] +=
+                                        fake_load(y, yd->type, iy) * fake_load(x, xd->type, ix);
                             }
+    for (long i = 0; i < n && bias; i++) {
+        const long channel = od->format == 0 ? i / (od->h * od->w) % od->c : i % od->c;
+        sum[i] += fake_load(bias, od->type, channel);
+        if (sum[i] < 0.0) sum[i] = 0.0;
+    }
     for (long i = 0; i < n; i++)
-        out[i] = (float)(*beta == 0.0f ? sum[i] : sum[i] + (double)*beta * (double)out[i]);
+        fake_store(out, od->type, i,
+                   *beta == 0.0f ? sum[i] : sum[i] + (double)*beta * fake_load(out, od->type, i));
+    if (fake_is_told("wrong")) fake_store(out, od->type, n / 2, 1e3);
     simt_memory_close();
     free(sum);
     return SUCCESS;
@@ -246,18 +271,36 @@ CHOOSE(BackwardData, w, y, x)
 CHOOSE(BackwardFilter, x, y, w)
 
 #define RUN(Name, a, b, out, result)                                                               \
-    int cudnnConvolution##Name(void *handle, const void *alpha, descriptor *a##d, float *a,        \
-                               descriptor *b##d, float *b, descriptor *c, int chosen,              \
+    int cudnnConvolution##Name(void *handle, const void *alpha, descriptor *a##d, void *a,         \
+                               descriptor *b##d, void *b, descriptor *c, int chosen,               \
                                void *workspace, size_t bytes, const void *beta,                    \
-                               descriptor *out##d, float *out);                                    \
-    int cudnnConvolution##Name(void *handle, const void *alpha, descriptor *a##d, float *a,        \
-                               descriptor *b##d, float *b, descriptor *c, int chosen,              \
+                               descriptor *out##d, void *out);                                     \
+    int cudnnConvolution##Name(void *handle, const void *alpha, descriptor *a##d, void *a,         \
+                               descriptor *b##d, void *b, descriptor *c, int chosen,               \
                                void *workspace, size_t bytes, const void *beta,                    \
-                               descriptor *out##d, float *out)                                     \
+                               descriptor *out##d, void *out)                                      \
     {                                                                                              \
-        return run(handle, alpha, xd, x, wd, w, yd, y, c, chosen, workspace, bytes, beta, out,     \
-                   result);                                                                        \
+        return run(handle, alpha, xd, x, wd, w, yd, y, c, chosen, workspace, bytes, beta, NULL,    \
+                   out, result);                                                                   \
     }
 RUN(Forward, x, w, y, FORWARD)
 RUN(BackwardData, w, y, x, DATA)
 RUN(BackwardFilter, x, y, w, WEIGHT)
+
+int cudnnConvolutionBiasActivationForward(void *handle, const void *alpha, descriptor *xd, void *x,
+                                          descriptor *wd, void *w, descriptor *c, int chosen,
+                                          void *workspace, size_t bytes, const void *alpha2,
+                                          descriptor *zd, void *z, descriptor *bd, void *b,
+                                          descriptor *ad, descriptor *yd, void *y);
+int cudnnConvolutionBiasActivationForward(void *handle, const void *alpha, descriptor *xd, void *x,
+                                          descriptor *wd, void *w, descriptor *c, int chosen,
+                                          void *workspace, size_t bytes, const void *alpha2,
+                                          descriptor *zd, void *z, descriptor *bd, void *b,
+                                          descriptor *ad, descriptor *yd, void *y)
+{
+    if (!bd || !bd->set || bd->c != yd->c || bd->type != yd->type || bd->n * bd->h * bd->w != 1 ||
+        !ad || ad->kind != 'a' || !ad->set || zd != yd || z != y || *(const float *)alpha2 != 0.0f)
+        return BAD_PARAM;
+    return run(handle, alpha, xd, x, wd, w, yd, y, c, chosen, workspace, bytes, alpha2, b, y,
+               FORWARD);
+}
