@@ -39,6 +39,7 @@ static dlf_status take(void *state, bench_subject *theirs, char *note, size_t si
     const char *family = theirs->c.family;
     if (!strcmp(family, "conv") || !strcmp(family, "conv1x1"))
         return peer_cudnn_conv(state, theirs, note, size);
+    if (strstr(family, "_norm")) return peer_cudnn_norm(state, theirs, note, size);
     return dlf_fail(DLF_ERR_NO_KERNEL, "no %s in this peer", theirs->c.op);
 }
 

@@ -23,4 +23,31 @@ int peer_cudnn_format(const dlf_bench_case *c);
 dlf_status peer_cudnn_status(int status, const char *what);
 
 dlf_status peer_cudnn_conv(peer_cudnn *d, bench_subject *theirs, char *note, size_t size);
+dlf_status peer_cudnn_norm(peer_cudnn *d, bench_subject *theirs, char *note, size_t size);
+
+/* ---- batch norm by the older interface (peer_cudnn_batch.c) --------------------------------- */
+
+typedef struct cudnn_batch cudnn_batch;
+/* Modes and functions that it can be tried with. */
+enum { CUDNN_BATCH_WAYS = 4 };
+dlf_status cudnn_batch_new(cudnn_batch **out, const peer_cudnn *d, bench_subject *s);
+void cudnn_batch_free(cudnn_batch *b);
+const char *cudnn_batch_name(int way);
+dlf_status cudnn_batch_choose(cudnn_batch *b, bench_subject *s, int way);
+dlf_status cudnn_batch_call(cudnn_batch *b, bench_subject *s);
+
+/* ---- normalizations as a graph (peer_cudnn_graph.c) ----------------------------------------- */
+
+typedef struct cudnn_graph cudnn_graph;
+/* Describes the case up to the finished operation graph, which takes no GPU.
+ *   errors  DLF_ERR_NO_KERNEL  no such op in the graph interface, or cuDNN refuses it */
+dlf_status cudnn_graph_new(cudnn_graph **out, const peer_cudnn *d, bench_subject *s);
+void cudnn_graph_free(cudnn_graph *g);
+/* The operation graph's descriptor. */
+void *cudnn_graph_operations(const cudnn_graph *g);
+/* Plans of cuDNN's heuristics, those that can be made, a few at the most. */
+dlf_status cudnn_graph_plans(cudnn_graph *g, int *n);
+dlf_status cudnn_graph_choose(cudnn_graph *g, int plan);
+dlf_status cudnn_graph_call(cudnn_graph *g);
+size_t cudnn_graph_workspace(const cudnn_graph *g, int plan);
 #endif

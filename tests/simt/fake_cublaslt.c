@@ -30,28 +30,6 @@ typedef struct candidate {
 static char the_handle;
 static int living;
 
-size_t cublasLtGetVersion(void);
-int cublasLtCreate(void **handle);
-int cublasLtDestroy(void *handle);
-int cublasLtMatmulDescCreate(object **o, int compute, int scale);
-int cublasLtMatmulDescDestroy(object *o);
-int cublasLtMatmulDescSetAttribute(object *o, int attribute, const void *value, size_t size);
-int cublasLtMatrixLayoutCreate(object **o, int type, uint64_t rows, uint64_t columns, int64_t ld);
-int cublasLtMatrixLayoutDestroy(object *o);
-int cublasLtMatrixLayoutSetAttribute(object *o, int attribute, const void *value, size_t size);
-int cublasLtMatmulPreferenceCreate(object **o);
-int cublasLtMatmulPreferenceDestroy(object *o);
-int cublasLtMatmulPreferenceSetAttribute(object *o, int attribute, const void *value, size_t size);
-int cublasLtMatmulAlgoGetHeuristic(void *handle, object *desc, object *a, object *b, object *c,
-                                   object *d, object *preference, int most, candidate *list,
-                                   int *count);
-int cublasLtMatmulAlgoConfigGetAttribute(const uint64_t *algorithm, int attribute, void *value,
-                                         size_t size, size_t *written);
-int cublasLtMatmul(void *handle, object *desc, const float *alpha, const void *a, object *al,
-                   const void *b, object *bl, const float *beta, const void *c, object *cl, void *d,
-                   object *dl, const uint64_t *algorithm, float *workspace, size_t bytes,
-                   void *stream);
-
 size_t cublasLtGetVersion(void)
 {
     return 130100;

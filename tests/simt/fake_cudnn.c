@@ -3,22 +3,9 @@
  * that host/backend/cudnn.c asks for, on plain loops. It checks what the real one would: handles,
  * descriptors that are set before they are used, sizes that agree, a workspace of the size that the
  * algorithm asked for. What it cannot show is what the real library answers. */
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "fake_data.h"
-
-enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
-enum { WORKSPACE = 4096 };
-
-typedef struct descriptor {
-    char kind; /* t, f, c, a */
-    bool set;
-    int format, n, c, h, w; /* of a filter: outputs, channels of a group, R, S */
-    fake_type type;
-    int pad[2], stride[2], dilation[2], groups, math; /* math -1: not set */
-} descriptor;
+#include "fake_cudnn.h"
 
 typedef struct algorithm {
     int algorithm, status;
@@ -31,25 +18,15 @@ typedef struct algorithm {
 static char the_handle;
 static int living;
 
-int cudnnCreate(void **handle);
-int cudnnDestroy(void *handle);
-int cudnnSetStream(void *handle, void *stream);
-size_t cudnnGetVersion(void);
-int cudnnCreateTensorDescriptor(descriptor **d);
-int cudnnDestroyTensorDescriptor(descriptor *d);
-int cudnnCreateFilterDescriptor(descriptor **d);
-int cudnnDestroyFilterDescriptor(descriptor *d);
-int cudnnCreateConvolutionDescriptor(descriptor **d);
-int cudnnDestroyConvolutionDescriptor(descriptor *d);
-int cudnnCreateActivationDescriptor(descriptor **d);
-int cudnnDestroyActivationDescriptor(descriptor *d);
-int cudnnSetActivationDescriptor(descriptor *d, int mode, int nan, double coefficient);
-int cudnnSetTensor4dDescriptor(descriptor *d, int format, int type, int n, int c, int h, int w);
-int cudnnSetFilter4dDescriptor(descriptor *d, int type, int format, int k, int c, int h, int w);
-int cudnnSetConvolution2dDescriptor(descriptor *d, int pad_h, int pad_w, int u, int v,
-                                    int dilation_h, int dilation_w, int mode, int type);
-int cudnnSetConvolutionGroupCount(descriptor *d, int count);
-int cudnnSetConvolutionMathType(descriptor *d, int math);
+bool fake_is_handle(const void *handle)
+{
+    return handle == &the_handle;
+}
+
+void fake_count(int change)
+{
+    living += change;
+}
 
 int cudnnCreate(void **handle)
 {
@@ -287,11 +264,6 @@ RUN(Forward, x, w, y, FORWARD)
 RUN(BackwardData, w, y, x, DATA)
 RUN(BackwardFilter, x, y, w, WEIGHT)
 
-int cudnnConvolutionBiasActivationForward(void *handle, const void *alpha, descriptor *xd, void *x,
-                                          descriptor *wd, void *w, descriptor *c, int chosen,
-                                          void *workspace, size_t bytes, const void *alpha2,
-                                          descriptor *zd, void *z, descriptor *bd, void *b,
-                                          descriptor *ad, descriptor *yd, void *y);
 int cudnnConvolutionBiasActivationForward(void *handle, const void *alpha, descriptor *xd, void *x,
                                           descriptor *wd, void *w, descriptor *c, int chosen,
                                           void *workspace, size_t bytes, const void *alpha2,

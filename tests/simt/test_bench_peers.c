@@ -26,8 +26,9 @@ static dlf_bench_report *run(const char *peers, const char *filter, const char *
     OK(dlf_bench_cases(&cases, &n, &(dlf_bench_choice){.filter = filter, .dtypes = dtypes}));
     for (int i = 0; i < n; i++) {
         dlf_bench_case *c = &cases[i];
-        c->shape[0] = 2;
+        c->shape[0] = c->ndim == 4 ? 2 : 16;
         if (c->ndim == 4) c->shape[2] = 5, c->shape[3] = 4;
+        if (!c->outputs) c->shape[1] = 32;
         if (c->outputs && c->groups == 1) c->shape[1] = 8, c->outputs = 12;
     }
     const dlf_bench_options o = {.device = kt_dev,
@@ -136,6 +137,33 @@ static void convolutions_in_other_types(void **state)
     dlf_bench_report_free(r);
 }
 
+/* batch_norm by both interfaces, layer, instance and RMS norm as graphs; group norm has no engine.
+ */
+static void normalizations(void **state)
+{
+    (void)state;
+    with_libraries("right");
+    dlf_bench_report *r =
+        run("cudnn", "norm .*(f32.*(64x64|512x256)|(f32 nhwc|bf16 nchw).*8x512x7x7)$", "f32,bf16");
+    int expected = 0;
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_case *c = &r->rows[i].c;
+        const char *text = find(&r->rows[i], "cudnn")->note;
+        const bool batch = !strcmp(c->op, "batch_norm"), group = !strcmp(c->op, "group_norm");
+        expected += !group;
+        if (group)
+            assert_non_null(strstr(text, "no group_norm forward in cuDNN's graphs")
+                                ? text
+                                : strstr(text, "no group_norm backward"));
+        if (batch)
+            assert_non_null(strstr(text, "older interface") ? text : strstr(text, "graph plan"));
+        if (!batch && !group) assert_non_null(strstr(text, "of 2, workspace 0.0 MB"));
+    }
+    assert_int_equal(r->n, 4 + 3 + 2 * 7);
+    assert_int_equal(count_part(r, "cudnn"), expected);
+    dlf_bench_report_free(r);
+}
+
 static void no_plan_is_told(void **state)
 {
     (void)state;
@@ -145,6 +173,12 @@ static void no_plan_is_told(void **state)
     expect_note(r, "cudnn", "no");
     assert_string_equal(find(&r->rows[0], "cudnn")->note, "none of 0 plans runs");
     assert_string_equal(find(&r->rows[0], "cublaslt")->note, "none of 0 plans runs");
+    dlf_bench_report_free(r);
+    r = run("cudnn", "(batch|layer)_norm backward .*(64x64|512x256)$", "f32");
+    assert_int_equal(r->n, 2);
+    expect_note(r, "cudnn", "");
+    assert_string_equal(find(&r->rows[0], "cudnn")->note, "cuDNN has no plan for its graph");
+    assert_non_null(strstr(find(&r->rows[1], "cudnn")->note, "none of 4 plans runs; the last: "));
     dlf_bench_report_free(r);
 }
 
@@ -163,6 +197,11 @@ static void a_wrong_peer_is_told_and_not_timed(void **state)
     assert_int_equal(s.flags & (DLF_FLAG_PEER_WRONG | DLF_FLAG_WRONG), DLF_FLAG_PEER_WRONG);
     assert_null(s.peer_name);
     dlf_bench_report_free(r);
+    r = run("cudnn", "(batch|layer)_norm .*(64x64|512x256)$", "f32");
+    for (int i = 0; i < r->n; i++) /* the stand-in's evaluation mode is always right */
+        assert_int_equal(find(&r->rows[i], "cudnn")->check.ok,
+                         !strcmp(r->rows[i].c.direction, "infer"));
+    dlf_bench_report_free(r);
 }
 
 int main(int argc, char **argv)
@@ -170,7 +209,10 @@ int main(int argc, char **argv)
     kt_open(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(peers_that_are_not_there_are_told_and_the_row_goes_on),
-        cmocka_unit_test(convolutions), cmocka_unit_test(convolutions_in_other_types),
-        cmocka_unit_test(no_plan_is_told), cmocka_unit_test(a_wrong_peer_is_told_and_not_timed)};
+        cmocka_unit_test(convolutions),
+        cmocka_unit_test(convolutions_in_other_types),
+        cmocka_unit_test(normalizations),
+        cmocka_unit_test(no_plan_is_told),
+        cmocka_unit_test(a_wrong_peer_is_told_and_not_timed)};
     return kt_close(cmocka_run_group_tests_name("peers of the bench", tests, NULL, NULL));
 }
