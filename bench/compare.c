@@ -22,6 +22,11 @@ static const dlf_bench_row *find(const dlf_bench_report *r, const char *name)
     return NULL;
 }
 
+static dlf_bench_samples samples_of(const dlf_bench_row *row, const double *x)
+{
+    return (dlf_bench_samples){x, row->pass_end, row->passes};
+}
+
 /* ns / anchor's ns, round by round. */
 static double *anchored(const dlf_bench_row *row, int anchor, dlf_bench_mode mode)
 {
@@ -80,14 +85,66 @@ static dlf_status compare_row(dlf_bench_comparison *c, const dlf_bench_row *a,
     dlf_bench_case_name(c->name, &a->c);
     c->mode = mode;
     c->anchor = a->runner[anchor].name;
-    c->time = dlf_bench_ratio_unpaired(b->runner[0].ns[mode], b->rounds, a->runner[0].ns[mode],
-                                       a->rounds);
+    c->time = dlf_bench_ratio_of_levels(samples_of(b, b->runner[0].ns[mode]),
+                                        samples_of(a, a->runner[0].ns[mode]));
     double *x = anchored(a, anchor, mode), *y = anchored(b, anchor, mode);
     c->anchored = (dlf_bench_ratio){NAN, NAN, NAN};
-    if (x && y) c->anchored = dlf_bench_ratio_unpaired(y, b->rounds, x, a->rounds);
+    if (x && y) c->anchored = dlf_bench_ratio_of_levels(samples_of(b, y), samples_of(a, x));
     free(x);
     free(y);
     judge(c, least);
+    return DLF_OK;
+}
+
+/* One interval is enough: whatever the machine did, it did to both. */
+static void judge_before(dlf_bench_comparison *c, double least)
+{
+    const dlf_bench_ratio t = c->time;
+    const double slow = 1.0 + least, fast = 1.0 / (1.0 + least);
+    c->verdict = DLF_AMBIGUOUS;
+    if (isnan(t.value))
+        c->why = "a sample is NaN";
+    else if (isinf(t.hi))
+        c->why = "fewer than 3 rounds";
+    else if (t.lo > slow)
+        c->verdict = DLF_SLOWER, c->why = "more time than before, in the same rounds";
+    else if (t.hi < fast)
+        c->verdict = DLF_FASTER, c->why = "less time than before, in the same rounds";
+    else if (holds_one(t) || within(t, fast, slow))
+        c->verdict = DLF_SAME, c->why = "no difference beyond the interval";
+    else
+        c->why = "the interval reaches across the threshold; more rounds would tell";
+}
+
+/* Samples of a runner, by its name; NULL: it did not take part. */
+static const double *samples_by_name(const dlf_bench_row *row, const char *name, int mode)
+{
+    for (int i = 3; i < row->n_runners; i++)
+        if (!strcmp(row->runner[i].name, name)) return row->runner[i].ns[mode];
+    return NULL;
+}
+
+dlf_status dlf_bench_compare_before(dlf_bench_comparison **out, int *n, const dlf_bench_report *r,
+                                    double least)
+{
+    *n = 0;
+    *out = calloc((size_t)(r->n ? r->n : 1) * DLF_BENCH_MODES, sizeof **out);
+    if (!*out) return dlf_fail(DLF_ERR_OOM, "dlf compare: no memory for %d rows", r->n);
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_row *row = &r->rows[i];
+        for (int m = 0; !row->skipped[0] && m < DLF_BENCH_MODES; m++) {
+            const double *now = samples_by_name(row, DLF_BENCH_NOW, m),
+                         *then = samples_by_name(row, DLF_BENCH_BEFORE, m);
+            if (!now || !then) continue;
+            dlf_bench_comparison *c = &(*out)[(*n)++];
+            dlf_bench_case_name(c->name, &row->c);
+            c->mode = (dlf_bench_mode)m;
+            c->anchor = DLF_BENCH_BEFORE;
+            c->time = dlf_bench_ratio_paired(now, then, row->pass_end, row->passes);
+            c->anchored = c->time;
+            judge_before(c, least);
+        }
+    }
     return DLF_OK;
 }
 

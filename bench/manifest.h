@@ -7,8 +7,13 @@
 #include "dlf/bench.h"
 
 void bench_utc_now(char *out, size_t size);
-/* peers: version texts, NULL-terminated. *out is malloc'ed JSON. */
+typedef struct bench_circumstances {
+    const char *command, *started;
+    double seconds;
+    const char *const *peers; /* version texts, NULL-terminated */
+    int pinned;               /* threads with a CPU of their own */
+} bench_circumstances;
+/* *out is malloc'ed JSON. */
 DLF_MUST_CHECK dlf_status bench_manifest(char **out, const dlf_bench_options *o,
-                                         const char *command, const char *started, double seconds,
-                                         const char *const *peers);
+                                         const bench_circumstances *c);
 #endif

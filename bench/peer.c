@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * peer.c -- a contestant in a process of its own: one JSON line in, one out. */
 #include <errno.h>
-#include <jansson.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "bench/runner.h"
+#include "bench/store.h"
 #include "data/embedded.h"
 
 struct bench_peer {
     char name[16], version[128];
+    bool is_dlf; /* takes whole cases, and leaves no worker spinning for long */
     pid_t process;
     FILE *to, *from;
 };
@@ -30,36 +32,34 @@ static char *script_of(const char *name)
     return data ? strndup((const char *)data, size) : NULL;
 }
 
-/* The child: standard input and output are the pipes, the error stream stays. */
-static void become(const char *python, const char *script, const int in[2], const int out[2])
+/* The child: standard input and output are the pipes, the error stream stays. The pipes of other
+ * peers close by themselves: one that kept them open would keep those peers alive. */
+static void become(const char *const *words, const int in[2], const int out[2])
 {
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
-    close(in[0]);
-    close(in[1]);
-    close(out[0]);
-    close(out[1]);
-    execlp(python, python, "-u", "-c", script, (char *)NULL);
+    execvp(words[0], (char *const *)words);
     _exit(127);
 }
 
-static dlf_status spawn(bench_peer *p, const char *python, const char *script)
+static dlf_status spawn(bench_peer *p, const char *const *words)
 {
     int in[2], out[2];
-    if (pipe(in) != 0) return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: no pipe: %s", strerror(errno));
-    if (pipe(out) != 0) {
+    if (pipe2(in, O_CLOEXEC) != 0)
+        return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: no pipe: %s", strerror(errno));
+    if (pipe2(out, O_CLOEXEC) != 0) {
         close(in[0]);
         close(in[1]);
         return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: no pipe: %s", strerror(errno));
     }
     p->process = fork();
-    if (p->process == 0) become(python, script, in, out);
+    if (p->process == 0) become(words, in, out);
     close(in[0]);
     close(out[1]);
     p->to = fdopen(in[1], "w");
     p->from = fdopen(out[0], "r");
     if (p->process < 0 || !p->to || !p->from)
-        return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: cannot start %s: %s", python,
+        return dlf_fail(DLF_ERR_INTERNAL, "dlf bench: cannot start %s: %s", words[0],
                         strerror(errno));
     return DLF_OK;
 }
@@ -84,43 +84,60 @@ static dlf_status ask(bench_peer *p, json_t *request, json_t **answer)
                     p->name);
 }
 
-dlf_status bench_peer_start(bench_peer **out, const char *name, const char *python,
-                            const dlf_device *device)
+/* `hint` is what the message ends with when it does not work. */
+static dlf_status start(bench_peer **out, const char *name, const char *const *words,
+                        const dlf_bench_options *o, const char *hint)
 {
     *out = NULL;
-    const char *chosen = python && *python ? python : getenv("DLF_PYTHON");
-    if (!chosen || !*chosen) chosen = "python3";
-    char *script = script_of(name);
-    if (!script)
-        return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no script of a peer '%s'", name);
+    const dlf_device_info *device = &o->device->info;
     bench_peer *p = calloc(1, sizeof *p);
+    if (!p) return dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for a peer");
     json_t *answer = NULL;
-    dlf_status status = p ? DLF_OK : dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for a peer");
-    if (status == DLF_OK) {
-        snprintf(p->name, sizeof p->name, "%s", name);
-        status = spawn(p, chosen, script);
-    }
-    free(script);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    dlf_status status = spawn(p, words);
     if (status == DLF_OK)
-        status = ask(p,
-                     json_pack("{s:s, s:i}", "device", device->info.backend, "threads",
-                               device->info.threads),
-                     &answer);
+        status =
+            ask(p,
+                json_pack("{s:s, s:i, s:b, s:i, s:f}", "device", device->backend, "threads",
+                          device->threads, "pin", (int)o->pin, "distort",
+                          strcmp(name, DLF_BENCH_NOW) ? 0 : (int)o->distort, "hot_ns", o->hot_ns),
+                &answer);
     const char *version = json_string_value(json_object_get(answer, "version"));
     const char *error = json_string_value(json_object_get(answer, "error"));
     if (status == DLF_OK && version)
         snprintf(p->version, sizeof p->version, "%s", version);
-    else if (p)
-        status =
-            dlf_fail(DLF_ERR_NOT_FOUND,
-                     "--against %s does not work with %s: %s (--python names another interpreter)",
-                     name, chosen, error ? error : "it did not start");
+    else
+        status = dlf_fail(DLF_ERR_NOT_FOUND, "the peer %s does not work with %s: %s (%s)", name,
+                          words[0], error ? error : "it did not start", hint);
     json_decref(answer);
     if (status == DLF_OK)
         *out = p;
     else
         bench_peer_stop(p);
     return status;
+}
+
+dlf_status bench_peer_start(bench_peer **out, const char *name, const dlf_bench_options *o)
+{
+    *out = NULL;
+    const char *chosen = o->python && *o->python ? o->python : getenv("DLF_PYTHON");
+    if (!chosen || !*chosen) chosen = "python3";
+    char *script = script_of(name);
+    if (!script)
+        return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no script of a peer '%s'", name);
+    const char *const words[] = {chosen, "-u", "-c", script, NULL};
+    const dlf_status status = start(out, name, words, o, "--python names another interpreter");
+    free(script);
+    return status;
+}
+
+dlf_status bench_peer_start_dlf(bench_peer **out, const char *name, const dlf_bench_options *o)
+{
+    const bool now = !strcmp(name, DLF_BENCH_NOW);
+    const char *const words[] = {now ? "/proc/self/exe" : o->baseline, "bench", "--serve", NULL};
+    DLF_TRY(start(out, name, words, o, "--baseline is the program dlf of another build"));
+    (*out)->is_dlf = true;
+    return DLF_OK;
 }
 
 void bench_peer_stop(bench_peer *p)
@@ -154,9 +171,12 @@ static dlf_status sample_calls(bench_runner *r, dlf_bench_mode mode, int calls, 
 
 static dlf_status sample(bench_runner *r, dlf_bench_mode mode, double *ns)
 {
+    /* A framework's workers spin for some milliseconds after their last region, ours for a tenth of
+     * one; both sides of a comparison with ourselves begin with everybody asleep. */
+    const struct timespec pause = {0, r->peer->is_dlf ? 300000 : 5000000};
+    if (r->peer->is_dlf) nanosleep(&pause, NULL);
     DLF_TRY(sample_calls(r, mode, mode == DLF_BENCH_HOT ? r->calls : 1, ns));
-    /* A framework's workers spin for some milliseconds after their last region. */
-    nanosleep(&(struct timespec){0, 5000000}, NULL);
+    nanosleep(&pause, NULL);
     return DLF_OK;
 }
 
@@ -182,7 +202,9 @@ dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_
     *r = (bench_runner){.sample = sample, .peer = p, .calls = 1};
     snprintf(r->name, sizeof r->name, "%s", p->name);
     json_t *answer;
-    DLF_TRY(ask(p, description(c), &answer));
+    DLF_TRY(ask(p,
+                p->is_dlf ? json_pack("{s:o}", "prepare", bench_case_to_json(c)) : description(c),
+                &answer));
     const char *error = json_string_value(json_object_get(answer, "error"));
     const json_t *modes = json_object_get(answer, "modes");
     size_t i;

@@ -50,7 +50,7 @@ static void add_inside(bench_peers *p, const bench_inside *inside)
 static dlf_status add_process(bench_peers *p, const char *name, bool must)
 {
     contestant *c = &p->peer[p->n];
-    const dlf_status status = bench_peer_start(&c->process, name, p->o->python, p->o->device);
+    const dlf_status status = bench_peer_start(&c->process, name, p->o);
     if (status != DLF_OK && must) return status;
     p->n++;
     c->works = status == DLF_OK;
@@ -62,6 +62,29 @@ static dlf_status add_process(bench_peers *p, const char *name, bool must)
     snprintf(c->text, sizeof c->text, "%s", dlf_error_message());
     snprintf(line, sizeof line, "peer %s: not available here: %s", name, dlf_error_message());
     warn(p->o, line);
+    return DLF_OK;
+}
+
+static dlf_status start_dlf(bench_peers *p, contestant *c, const char *name)
+{
+    bench_peer_stop(c->process);
+    c->process = NULL;
+    c->works = false;
+    DLF_TRY(bench_peer_start_dlf(&c->process, name, p->o));
+    c->works = true;
+    snprintf(c->text, sizeof c->text, "%s: %s", name, bench_peer_version(c->process));
+    return DLF_OK;
+}
+
+dlf_status bench_peers_renew(bench_peers *p, int pass)
+{
+    static const char *const names[] = {DLF_BENCH_BEFORE, DLF_BENCH_NOW};
+    if (!p->o->baseline) return DLF_OK;
+    if (!p->n) p->n = 2;
+    for (int i = 0; i < 2; i++) {
+        const int which = (i + pass) % 2;
+        DLF_TRY(start_dlf(p, &p->peer[which], names[which]));
+    }
     return DLF_OK;
 }
 
@@ -116,6 +139,11 @@ dlf_status bench_peers_open(bench_peers **out, const dlf_bench_options *o)
     bench_peers *p = calloc(1, sizeof *p);
     if (!p) return dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for peers");
     p->o = o;
+    const dlf_status started = o->baseline ? bench_peers_renew(p, 0) : DLF_OK;
+    if (started != DLF_OK) {
+        bench_peers_close(p);
+        return started;
+    }
     for (const char *at = o->peers; at && *at;) {
         const size_t n = strcspn(at, ",");
         char name[16];
@@ -190,7 +218,10 @@ static dlf_status join(bench_peers *p, contestant *c, bench_runner *r, const ben
                        bench_gate *gate, bench_evictor *e)
 {
     *r = (bench_runner){.calls = 1};
-    snprintf(r->name, sizeof r->name, "%s", c->inside ? c->inside->name : "torch");
+    snprintf(r->name, sizeof r->name, "%s",
+             c->inside    ? c->inside->name
+             : c->process ? bench_peer_name(c->process)
+                          : "torch");
     if (!c->works) {
         snprintf(r->note, sizeof r->note, "not available here: %.120s", c->text);
         return DLF_OK;

@@ -15,6 +15,9 @@ typedef struct bench_peers bench_peers;
  *           DLF_ERR_ARG        too many */
 DLF_MUST_CHECK dlf_status bench_peers_open(bench_peers **out, const dlf_bench_options *o);
 void bench_peers_close(bench_peers *p);
+/* For another pass: the processes of --baseline anew, in the other order, because where a process's
+ * memory and code lie is the same for all its life, and worth some per cent. */
+DLF_MUST_CHECK dlf_status bench_peers_renew(bench_peers *p, int pass);
 /* Into out[0..], ends with NULL. */
 void bench_peers_versions(const bench_peers *p, const char *out[DLF_BENCH_RUNNERS]);
 

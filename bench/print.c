@@ -48,7 +48,7 @@ static void bar(char *out, double share, bool utf8)
         strcat(out, i < cells ? (utf8 ? "\u2588" : "#") : (utf8 ? "\u00b7" : "."));
 }
 
-static void table_row(FILE *out, const dlf_bench_row *row, bool utf8, bool peers)
+static void table_row(FILE *out, const dlf_bench_row *row, bool utf8, bool peers, bool before)
 {
     char name[DLF_BENCH_NAME], cold[16], hot[16], shares[32], words[64];
     dlf_bench_summary s, h;
@@ -72,24 +72,33 @@ static void table_row(FILE *out, const dlf_bench_row *row, bool utf8, bool peers
         fprintf(out, " %5.2fx %4.2f-%-4.2f", h.peer.value, h.peer.lo, h.peer.hi);
     else if (peers)
         fprintf(out, " %-16s", row->n_runners > 3 && row->runner[3].note[0] ? "-" : "");
+    if (before) fprintf(out, " %6.3f %5.3f-%5.3f", s.before.value, s.before.lo, s.before.hi);
     fprintf(out, " %8.1e %4d %s\n", row->runner[0].check.done ? row->runner[0].check.error : NAN,
             row->rounds, words);
 }
 
-static bool has_peers(const dlf_bench_report *r)
+static bool is_build(const char *name)
+{
+    return !strcmp(name, DLF_BENCH_BEFORE) || !strcmp(name, DLF_BENCH_NOW);
+}
+
+/* Is there a runner, beyond dlf and the anchors, that is (not) one of the two builds? */
+static bool has_peers(const dlf_bench_report *r, bool before)
 {
     for (int i = 0; i < r->n; i++)
-        if (r->rows[i].n_runners > 3) return true;
+        for (int k = 3; k < r->rows[i].n_runners; k++)
+            if (is_build(r->rows[i].runner[k].name) == before) return true;
     return false;
 }
 
 static void print_table(FILE *out, const dlf_bench_report *r, bool utf8)
 {
-    const bool peers = has_peers(r);
+    const bool peers = has_peers(r, false), before = has_peers(r, true);
     fprintf(out, "%-46s %9s %5s %9s %7s %-13s", "case", "cold", "+-95%", "hot", "GB/s", "of copy");
     if (peers) fprintf(out, " %-16s", "over peer (hot)");
+    if (before) fprintf(out, " %-18s", "now / before");
     fprintf(out, " %8s %4s\n", "error", "n");
-    for (int i = 0; i < r->n; i++) table_row(out, &r->rows[i], utf8, peers);
+    for (int i = 0; i < r->n; i++) table_row(out, &r->rows[i], utf8, peers, before);
 }
 
 static void print_csv(FILE *out, const dlf_bench_report *r)
@@ -133,7 +142,7 @@ static void print_csv(FILE *out, const dlf_bench_report *r)
 
 static void print_markdown(FILE *out, const dlf_bench_report *r)
 {
-    const bool peers = has_peers(r);
+    const bool peers = has_peers(r, false);
     fprintf(out, "| case | cold | ±95 %% | hot | GB/s | of the copy |%s error | rounds | |\n",
             peers ? " over the peer (hot) |" : "");
     fprintf(out, "| --- | ---: | ---: | ---: | ---: | ---: |%s ---: | ---: | --- |\n",

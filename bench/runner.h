@@ -37,8 +37,11 @@ DLF_MUST_CHECK dlf_status bench_runner_of(bench_runner *r, const char *name, ben
 /* A process that is asked on stdin and answers on stdout, one line each (docs/benchmarking.md). */
 typedef struct bench_peer bench_peer;
 /*   errors  DLF_ERR_NOT_FOUND  unknown peer, or it does not start; the message carries its words */
-DLF_MUST_CHECK dlf_status bench_peer_start(bench_peer **out, const char *name, const char *python,
-                                           const dlf_device *device);
+DLF_MUST_CHECK dlf_status bench_peer_start(bench_peer **out, const char *name,
+                                           const dlf_bench_options *o);
+/* DLF_BENCH_BEFORE: the program o->baseline; DLF_BENCH_NOW: this one. */
+DLF_MUST_CHECK dlf_status bench_peer_start_dlf(bench_peer **out, const char *name,
+                                               const dlf_bench_options *o);
 void bench_peer_stop(bench_peer *p);
 const char *bench_peer_name(const bench_peer *p);
 const char *bench_peer_version(const bench_peer *p);

@@ -6,8 +6,9 @@
 
 #include "dlf/bench.h"
 #include "dlf/rng.h"
+#include "dlf/theory.h"
 
-enum { RESAMPLES = 2000 };
+enum { RESAMPLES = 200 }; /* of each pass: a variance, no quantiles */
 
 static int by_value(const void *a, const void *b)
 {
@@ -106,49 +107,94 @@ static bool positive(const double *x, int n)
     return n > 0;
 }
 
-/* nb = 0: b is not resampled, x are ratios already. */
-static dlf_bench_ratio bootstrap(const double *a, int na, const double *b, int nb)
+/* Variance of the median of x over bootstrap samples; x is reordered, its median goes to *median.
+ */
+static double median_variance(double *median, double *x, int n, double *scratch, int pass)
 {
-    dlf_bench_ratio r = {NAN, NAN, NAN};
-    const uint32_t stream = dlf_stream(DLF_PURPOSE_TEST, 77);
-    const int most = na > nb ? na : nb;
-    double *scratch = malloc((size_t)most * sizeof *scratch),
-           *medians = malloc(RESAMPLES * sizeof *medians);
-    if (scratch && medians) {
-        memcpy(scratch, a, (size_t)na * sizeof *a);
-        r.value = median_of(scratch, na);
-        if (nb) {
-            memcpy(scratch, b, (size_t)nb * sizeof *b);
-            r.value /= median_of(scratch, nb);
-        }
-        for (int k = 0; k < RESAMPLES; k++) {
-            medians[k] = resampled_median(scratch, a, na, stream, k);
-            if (nb) medians[k] /= resampled_median(scratch, b, nb, stream + 1, k);
-        }
-        qsort(medians, RESAMPLES, sizeof *medians, by_value);
-        const bool few = na < 3 || (nb && nb < 3);
-        r.lo = few ? -INFINITY : quantile(medians, RESAMPLES, 0.025);
-        r.hi = few ? INFINITY : quantile(medians, RESAMPLES, 0.975);
+    double sum = 0.0, squares = 0.0;
+    for (int k = 0; k < RESAMPLES; k++) {
+        const double m =
+            resampled_median(scratch, x, n, dlf_stream(DLF_PURPOSE_TEST, 77 + (uint32_t)pass), k) -
+            x[0];
+        sum += m / RESAMPLES;
+        squares += m * m / RESAMPLES;
     }
-    free(medians);
-    free(scratch);
-    return r;
+    *median = median_of(x, n);
+    return fmax(0.0, squares - sum * sum);
 }
 
-dlf_bench_ratio dlf_bench_ratio_paired(const double *a, const double *b, int n)
+/* A mean over passes, its variance, and how far that is known. */
+typedef struct effect {
+    double mean;          /* of logarithms */
+    double within, extra; /* parts of the mean's variance; extra: between passes, beyond `within` */
+    int passes;
+} effect;
+
+static bool effect_of(effect *e, dlf_bench_samples a)
 {
-    dlf_bench_ratio r = {NAN, NAN, NAN};
-    if (!positive(a, n) || !positive(b, n)) return r;
-    double *ratios = malloc((size_t)n * sizeof *ratios);
-    if (!ratios) return r;
-    for (int i = 0; i < n; i++) ratios[i] = a[i] / b[i];
-    r = bootstrap(ratios, n, NULL, 0);
+    const int n = a.passes > 0 ? a.end[a.passes - 1] : 0;
+    double median[DLF_BENCH_PASSES],
+        *x = positive(a.x, n) ? malloc(2 * (size_t)n * sizeof *x) : NULL;
+    *e = (effect){.mean = NAN, .passes = 0};
+    if (!x) return false;
+    for (int i = 0; i < n; i++) x[i] = log(a.x[i]);
+    double v = 0.0, s2 = 0.0, mean = 0.0;
+    for (int k = 0, from = 0; k < a.passes; from = a.end[k++]) {
+        if (a.end[k] <= from) continue;
+        v += median_variance(&median[e->passes], x + from, a.end[k] - from, x + n, k);
+        e->passes++;
+    }
+    free(x);
+    v /= e->passes;
+    for (int k = 0; k < e->passes; k++) mean += median[k] / e->passes;
+    for (int k = 0; k < e->passes; k++) s2 += (median[k] - mean) * (median[k] - mean);
+    if (e->passes > 1) s2 /= e->passes - 1;
+    e->mean = mean;
+    e->within = n < 3 ? INFINITY : v / e->passes;
+    e->extra = fmax(0.0, s2 - v) / e->passes;
+    return true;
+}
+
+/* `difference` with the sum of the variances; only what is known from few passes has few degrees of
+ * freedom (Satterthwaite 1946). */
+static dlf_bench_ratio interval(double difference, const effect *a, const effect *b)
+{
+    const double variance = a->within + a->extra + b->within + b->extra;
+    double doubt = 0.0;
+    if (a->passes > 1) doubt += a->extra * a->extra / (a->passes - 1);
+    if (b->passes > 1) doubt += b->extra * b->extra / (b->passes - 1);
+    const double dof = doubt > 0.0 ? variance * variance / doubt : 1e6;
+    const double half = isinf(variance) ? INFINITY
+                                        : dlf_student_t975(dof < 1.0   ? 1
+                                                           : dof < 1e6 ? (int)dof
+                                                                       : 1000000) *
+                                              sqrt(variance);
+    return (dlf_bench_ratio){exp(difference), isinf(half) ? -INFINITY : exp(difference - half),
+                             exp(difference + half)};
+}
+
+dlf_bench_ratio dlf_bench_level(dlf_bench_samples a)
+{
+    effect e;
+    const effect nothing = {.passes = 0};
+    if (!effect_of(&e, a)) return (dlf_bench_ratio){NAN, NAN, NAN};
+    return interval(e.mean, &e, &nothing);
+}
+
+dlf_bench_ratio dlf_bench_ratio_of_levels(dlf_bench_samples a, dlf_bench_samples b)
+{
+    effect x, y;
+    if (!effect_of(&x, a) || !effect_of(&y, b)) return (dlf_bench_ratio){NAN, NAN, NAN};
+    return interval(x.mean - y.mean, &x, &y);
+}
+
+dlf_bench_ratio dlf_bench_ratio_paired(const double *a, const double *b, const int *end, int passes)
+{
+    const int n = passes > 0 ? end[passes - 1] : 0;
+    double *ratios = n ? malloc((size_t)n * sizeof *ratios) : NULL;
+    if (!ratios) return (dlf_bench_ratio){NAN, NAN, NAN};
+    for (int i = 0; i < n; i++) ratios[i] = a[i] > 0.0 && b[i] > 0.0 ? a[i] / b[i] : NAN;
+    const dlf_bench_ratio r = dlf_bench_level((dlf_bench_samples){ratios, end, passes});
     free(ratios);
     return r;
-}
-
-dlf_bench_ratio dlf_bench_ratio_unpaired(const double *a, int na, const double *b, int nb)
-{
-    if (!positive(a, na) || !positive(b, nb)) return (dlf_bench_ratio){NAN, NAN, NAN};
-    return bootstrap(a, na, b, nb);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * store.c -- a report as JSON, and back. */
-#include <jansson.h>
+#include "bench/store.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "dlf/bench.h"
 
 /* ---- out ------------------------------------------------------------------------------------ */
 
@@ -72,15 +71,12 @@ static json_t *telemetry_object(const dlf_bench_telemetry *t)
                      t->throttled);
 }
 
-static json_t *row_object(const dlf_bench_row *row)
+json_t *bench_case_to_json(const dlf_bench_case *c)
 {
     char name[DLF_BENCH_NAME];
-    const dlf_bench_case *c = &row->c;
-    json_t *shape = json_array(), *runners = json_array();
+    json_t *shape = json_array();
     for (int i = 0; i < c->ndim; i++)
         json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
-    for (int i = 0; i < row->n_runners; i++)
-        json_array_append_new(runners, runner_object(&row->runner[i], row->rounds));
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "name",
                   dlf_bench_case_name(name, c), "family", c->family, "op", c->op, "direction",
@@ -92,6 +88,14 @@ static json_t *row_object(const dlf_bench_row *row)
                             json_pack("{s:I, s:I, s:I, s:I}", "outputs", (json_int_t)c->outputs,
                                       "kernel", (json_int_t)c->kernel, "stride",
                                       (json_int_t)c->stride, "pad", (json_int_t)c->pad));
+    return o;
+}
+
+static json_t *row_object(const dlf_bench_row *row)
+{
+    json_t *o = bench_case_to_json(&row->c), *runners = json_array();
+    for (int i = 0; i < row->n_runners; i++)
+        json_array_append_new(runners, runner_object(&row->runner[i], row->rounds));
     if (row->skipped[0]) {
         json_object_set_new(o, "skipped", json_string(row->skipped));
         json_decref(runners);
@@ -102,6 +106,10 @@ static json_t *row_object(const dlf_bench_row *row)
     json_object_set_new(o, "copy_bytes", number(row->copy_bytes));
     json_object_set_new(o, "flops", number(row->flops));
     json_object_set_new(o, "rounds", json_integer(row->rounds));
+    json_t *passes = json_array();
+    for (int i = 0; i < row->passes; i++)
+        json_array_append_new(passes, json_integer(row->pass_end[i]));
+    json_object_set_new(o, "pass_end", passes);
     json_object_set_new(o, "stopped", json_string(dlf_bench_stop_name(row->stop)));
     json_object_set_new(o, "seconds", number(rounded(row->seconds)));
     if (row->telemetry.throttled >= 0 || !isnan(row->telemetry.sm_mhz))
@@ -147,7 +155,7 @@ static void copy_text(char *out, size_t size, const json_t *object, const char *
     snprintf(out, size, "%s", s ? s : "");
 }
 
-static dlf_status read_case(dlf_bench_case *c, const json_t *row, const reader *r)
+const char *bench_case_of_json(dlf_bench_case *c, const json_t *row)
 {
     static const dlf_dtype dtypes[] = {DLF_F32, DLF_F16, DLF_BF16};
     const char *dtype = json_string_value(json_object_get(row, "dtype"));
@@ -161,8 +169,8 @@ static dlf_status read_case(dlf_bench_case *c, const json_t *row, const reader *
     copy_text(c->op, sizeof c->op, row, "op");
     copy_text(c->direction, sizeof c->direction, row, "direction");
     if (!c->family[0] || !c->op[0] || !c->direction[0] || !dtype)
-        return bad(r, "family, op, direction or dtype is missing");
-    if (c->ndim < 1 || c->ndim > 4) return bad(r, "shape has 1 to 4 numbers");
+        return "family, op, direction or dtype is missing";
+    if (c->ndim < 1 || c->ndim > 4) return "shape has 1 to 4 numbers";
     for (int i = 0; i < c->ndim; i++)
         c->shape[i] = json_integer_value(json_array_get(shape, (size_t)i));
     const json_t *convolution = json_object_get(row, "convolution");
@@ -175,9 +183,9 @@ static dlf_status read_case(dlf_bench_case *c, const json_t *row, const reader *
     for (int i = 0; i < 3; i++)
         if (!strcmp(dtype, dlf_dtype_name(dtypes[i]))) {
             c->dtype = dtypes[i];
-            return DLF_OK;
+            return NULL;
         }
-    return bad(r, "dtype is none of f32, tf32, f16, bf16");
+    return "dtype is none of f32, tf32, f16, bf16";
 }
 
 static dlf_status read_samples(double **out, const json_t *mode, int rounds, const reader *r)
@@ -209,9 +217,27 @@ static dlf_status read_runner(dlf_bench_runner_result *out, const json_t *j, int
     return DLF_OK;
 }
 
+/* Results of before there were passes: one. */
+static dlf_status read_passes(dlf_bench_row *row, const json_t *ends, const reader *r)
+{
+    row->passes = ends ? (int)json_array_size(ends) : 1;
+    if (row->passes < 1 || row->passes > DLF_BENCH_PASSES)
+        return bad(r, "there are 1 to 16 passes");
+    for (int i = 0, from = 0; i < row->passes; from = row->pass_end[i++]) {
+        row->pass_end[i] =
+            ends ? (int)json_integer_value(json_array_get(ends, (size_t)i)) : row->rounds;
+        if (row->pass_end[i] < from || row->pass_end[i] > row->rounds)
+            return bad(r, "pass_end does not rise to the number of rounds");
+    }
+    return row->pass_end[row->passes - 1] == row->rounds
+               ? DLF_OK
+               : bad(r, "pass_end does not rise to the number of rounds");
+}
+
 static dlf_status read_row(dlf_bench_row *row, const json_t *j, const reader *r)
 {
-    DLF_TRY(read_case(&row->c, j, r));
+    const char *why = bench_case_of_json(&row->c, j);
+    if (why) return bad(r, why);
     copy_text(row->skipped, sizeof row->skipped, j, "skipped");
     row->telemetry = (dlf_bench_telemetry){NAN, NAN, NAN, -1};
     if (row->skipped[0]) return DLF_OK;
@@ -234,6 +260,7 @@ static dlf_status read_row(dlf_bench_row *row, const json_t *j, const reader *r)
     row->n_runners = (int)json_array_size(runners);
     if (row->n_runners < 3 || row->n_runners > DLF_BENCH_RUNNERS || row->rounds < 0)
         return bad(r, "there are 3 to 8 runners: dlf, copy, gemm, and peers");
+    DLF_TRY(read_passes(row, json_object_get(j, "pass_end"), r));
     for (int i = 0; i < row->n_runners; i++)
         DLF_TRY(read_runner(&row->runner[i], json_array_get(runners, (size_t)i), row->rounds, r));
     return DLF_OK;

@@ -49,6 +49,23 @@ static dlf_status repeat(dlf_tensor *t, int64_t drawn)
     return DLF_OK;
 }
 
+/* Normal numbers of stream i, drawn once for all cases: drawing them for every pass would take
+ * longer than the timing. At most SUBJECT_TENSORS x 4 MiB, until the process ends. */
+static const float *draws(int i, int64_t n)
+{
+    static float *kept[SUBJECT_TENSORS];
+    static int64_t count[SUBJECT_TENSORS];
+    if (count[i] >= n) return kept[i];
+    float *grown = realloc(kept[i], (size_t)n * sizeof *grown);
+    if (!grown) return NULL;
+    for (int64_t k = count[i]; k < n; k++)
+        grown[k] =
+            (float)dlf_rng_normal(1, dlf_stream(DLF_PURPOSE_INPUT, (uint32_t)i), 0, (uint64_t)k);
+    kept[i] = grown;
+    count[i] = n;
+    return grown;
+}
+
 dlf_status bench_input(bench_subject *s, int i, dlf_dtype dtype, dlf_dtype as, int ndim,
                        const int64_t *shape, double shift, double scale)
 {
@@ -57,14 +74,13 @@ dlf_status bench_input(bench_subject *s, int i, dlf_dtype dtype, dlf_dtype as, i
     if (s->zeros) return dlf_tensor_zero(t);
     const int64_t n = dlf_tensor_count(t), drawn = n < DRAWN ? n : DRAWN, piece[] = {1, drawn};
     double *host = malloc((size_t)drawn * sizeof *host);
-    if (!host)
+    const float *x = draws(i, drawn);
+    if (!host || !x) {
+        free(host);
         return dlf_fail(DLF_ERR_OOM, "dlf bench: no host memory for %lld numbers",
                         (long long)drawn);
-    for (int64_t k = 0; k < drawn; k++) {
-        const double x =
-            dlf_rng_normal(1, dlf_stream(DLF_PURPOSE_INPUT, (uint32_t)i), 0, (uint64_t)k);
-        host[k] = rounded(shift + scale * x, as);
     }
+    for (int64_t k = 0; k < drawn; k++) host[k] = rounded(shift + scale * x[k], as);
     const int64_t flat[] = {1, n};
     const dlf_tensor all = dlf_tensor_reshape(t, 2, flat);
     dlf_tensor first = dlf_tensor_window(&all, 0, 2, piece);

@@ -22,15 +22,21 @@ static bool any_mode(dlf_bench_mode *mode, const dlf_bench_runner_result *r)
 static void find_peer(dlf_bench_summary *out, const dlf_bench_row *row, const double *us)
 {
     double best = INFINITY;
+    const double *now = NULL, *before = NULL;
     for (int i = FIRST_PEER; i < row->n_runners; i++) {
         const double *theirs = row->runner[i].ns[out->mode];
         if (!theirs) continue;
+        if (!strcmp(row->runner[i].name, DLF_BENCH_NOW)) now = theirs;
+        if (!strcmp(row->runner[i].name, DLF_BENCH_BEFORE)) before = theirs;
+        if (theirs == now || theirs == before) continue;
         const double median = dlf_bench_stats_of(theirs, row->rounds).median;
         if (!(median < best)) continue;
         best = median;
-        out->peer = dlf_bench_ratio_paired(theirs, us, row->rounds);
+        out->peer = dlf_bench_ratio_paired(theirs, us, row->pass_end, row->passes);
         out->peer_name = row->runner[i].name;
     }
+    if (now && before)
+        out->before = dlf_bench_ratio_paired(now, before, row->pass_end, row->passes);
 }
 
 static unsigned flags_of(const dlf_bench_summary *s, const dlf_bench_row *row, int runner,
@@ -58,11 +64,15 @@ bool dlf_bench_summarise(dlf_bench_summary *out, const dlf_bench_row *row, int r
     const double *us = row->runner[runner].ns[out->mode],
                  *copy = row->runner[COPY_RUNNER].ns[out->mode];
     out->time = dlf_bench_stats_of(us, row->rounds);
+    const dlf_bench_ratio level =
+        dlf_bench_level((dlf_bench_samples){us, row->pass_end, row->passes});
+    out->time.lo = out->time.median * (level.lo / level.value);
+    out->time.hi = out->time.median * (level.hi / level.value);
     out->gb_per_s = row->bytes / out->time.median;
     out->gflop_per_s = row->flops / out->time.median;
     out->of_copy = (dlf_bench_ratio){NAN, NAN, NAN};
-    out->peer = out->of_copy;
-    if (copy) out->of_copy = dlf_bench_ratio_paired(copy, us, row->rounds);
+    out->peer = out->before = out->of_copy;
+    if (copy) out->of_copy = dlf_bench_ratio_paired(copy, us, row->pass_end, row->passes);
     /* The copy's bytes are the case's ideal bytes, up to rounding; a lie about them shows here. */
     const double claimed = row->copy_bytes > 0.0 ? row->bytes / row->copy_bytes : 1.0;
     out->of_copy.value *= claimed;

@@ -101,3 +101,16 @@ dlf_bench_telemetry bench_telemetry_end(bench_telemetry *t)
         last.throttled |= t->first.throttled;
     return last;
 }
+
+void bench_telemetry_join(dlf_bench_telemetry *sum, dlf_bench_telemetry next, int n)
+{
+    if (!n) {
+        *sum = next;
+        return;
+    }
+    sum->sm_mhz += (next.sm_mhz - sum->sm_mhz) / (n + 1);
+    sum->power_w += (next.power_w - sum->power_w) / (n + 1);
+    sum->temperature_c += (next.temperature_c - sum->temperature_c) / (n + 1);
+    sum->throttled =
+        sum->throttled < 0 || next.throttled < 0 ? -1 : sum->throttled | next.throttled;
+}

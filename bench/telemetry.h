@@ -11,4 +11,6 @@ void bench_telemetry_close(bench_telemetry *t);
 void bench_telemetry_begin(bench_telemetry *t);
 /* Means of now and of begin; throttle reasons of either. */
 dlf_bench_telemetry bench_telemetry_end(bench_telemetry *t);
+/* `sum` holds the means of `n` passes; now of n + 1. */
+void bench_telemetry_join(dlf_bench_telemetry *sum, dlf_bench_telemetry next, int n);
 #endif

@@ -325,7 +325,11 @@ expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
 expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'
 expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
 expect 3 compare bench.json nothing.json; complains 'nothing.json'
-expect 2 compare bench.json; complains 'two results'
+expect 2 compare; complains 'two results'
+expect 3 compare bench.json; complains 'without --baseline'
+expect 0 bench relu --filter 'forward .*16384' "${quick[@]}" --baseline "$dlf" --out both.json; says 'now / before'
+expect 0 compare both.json --why; says 'before'
+expect 2 bench relu --filter 'forward .*16384' "${quick[@]}" --baseline ./nothing; complains 'the peer before does not work'
 
 # ---- explain --------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
  * the machine is. `test_bench cuda` runs the GPU half (in the test bed: with its clock). */
 #include "kernel_test.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include "bench/gate.h"
+#include "bench/pin.h"
 #include "bench/runner.h"
 #include "dlf/bench.h"
 
@@ -43,11 +45,15 @@ static void nothing_hides_a_nan(void **state)
     const double x[] = {1, 2, NAN, 4}, one[] = {1, 1, 1, 1}, zero[] = {1, 1, 0, 1};
     assert_true(isnan(dlf_bench_stats_of(x, 4).median));
     assert_true(isnan(dlf_bench_stats_of(x, 0).median));
-    assert_true(isnan(dlf_bench_ratio_paired(x, one, 4).value));
-    assert_true(isnan(dlf_bench_ratio_paired(one, zero, 4).value));
-    assert_true(isnan(dlf_bench_ratio_unpaired(one, 4, x, 4).lo));
+    const int four[] = {4}, two[] = {2};
+    assert_true(isnan(dlf_bench_ratio_paired(x, one, four, 1).value));
+    assert_true(isnan(dlf_bench_ratio_paired(one, zero, four, 1).value));
+    assert_true(isnan(dlf_bench_ratio_of_levels((dlf_bench_samples){one, four, 1},
+                                                (dlf_bench_samples){x, four, 1})
+                          .lo));
+    assert_true(isnan(dlf_bench_level((dlf_bench_samples){one, four, 0}).value));
     assert_true(isinf(dlf_bench_stats_of(one, 2).hi));
-    assert_true(isinf(dlf_bench_ratio_paired(one, one, 2).hi));
+    assert_true(isinf(dlf_bench_ratio_paired(one, one, two, 1).hi));
 }
 
 /* Times of a kernel with a heavy tail, as a virtual machine has it: lognormal, one in ten late. */
@@ -61,48 +67,61 @@ static void draw(double *x, int n, double scale, double spread, uint32_t member)
     }
 }
 
-/* 95 % intervals that hold the truth in about 95 of 100 cases: 120 experiments, 114 expected,
- * binomial sd 2.4; paired and unpaired intervals have somewhat too wide tails.
- */
+enum { PASSES = 6, PASS = 20 };
+static const int ends[PASSES] = {20, 40, 60, 80, 100, 120};
+
+/* 95 % intervals that hold the truth in about 95 of 100 cases: 200 experiments, 190 expected,
+ * binomial sd 3.1. `apart`: standard deviation of what a pass does to all of its samples, such as
+ * where its memory lies. Where that is nothing, estimating it from six passes costs nothing; where
+ * it is half of everything or all of it, the interval has to know. */
+static void intervals_cover(double apart)
+{
+    enum { EXPERIMENTS = 200, N = PASSES * PASS };
+    int paired = 0, apart_runs = 0;
+    for (uint32_t e = 0; e < EXPERIMENTS; e++) {
+        double a[N], b[N], c[N];
+        draw(a, N, 1.3, 0.05, 3 * e);
+        draw(b, N, 1.0, 0.05, 3 * e + 1);
+        draw(c, N, 1.0, 0.05, 3 * e + 2);
+        for (int i = 0; i < N; i++) {
+            const uint32_t stream = dlf_stream(DLF_PURPOSE_TEST, 3);
+            const uint64_t pass = (uint64_t)(i / PASS);
+            a[i] *= exp(apart * dlf_rng_normal(6, stream, 3 * e, pass));
+            b[i] *= exp(apart * dlf_rng_normal(6, stream, 3 * e + 1, pass));
+            c[i] *= exp(apart * dlf_rng_normal(6, stream, 3 * e + 2, pass));
+        }
+        const dlf_bench_ratio p = dlf_bench_ratio_paired(a, b, ends, PASSES),
+                              u = dlf_bench_ratio_of_levels((dlf_bench_samples){a, ends, PASSES},
+                                                            (dlf_bench_samples){c, ends, PASSES});
+        paired += p.lo <= 1.3 && 1.3 <= p.hi;
+        apart_runs += u.lo <= 1.3 && 1.3 <= u.hi;
+    }
+    assert_in_range(paired, 180, 200);
+    assert_in_range(apart_runs, 180, 200);
+}
+
 static void the_intervals_cover(void **state)
 {
     (void)state;
-    enum { EXPERIMENTS = 120, N = 60 };
-    int paired = 0, unpaired = 0, medians = 0;
-    for (uint32_t e = 0; e < EXPERIMENTS; e++) {
-        double a[N], b[N], c[N], many[4001];
-        draw(a, N, 1.3, 0.05, 3 * e);
-        draw(b, N, 1.0, 0.05, 3 * e + 1);
-        draw(many, 4001, 1.0, 0.05, 1000000 + e % 4);
-        const double truth = dlf_bench_stats_of(many, 4001).median;
-        for (int i = 0; i < N; i++) c[i] = a[i] / b[i];
-        const dlf_bench_ratio p = dlf_bench_ratio_paired(a, b, N),
-                              u = dlf_bench_ratio_unpaired(a, N, b, N);
-        const dlf_bench_stats s = dlf_bench_stats_of(b, N);
-        near(p.value, dlf_bench_stats_of(c, N).median, 1e-12);
-        paired += p.lo <= 1.3 && 1.3 <= p.hi;
-        unpaired += u.lo <= 1.3 && 1.3 <= u.hi;
-        medians += s.lo <= truth && truth <= s.hi;
-    }
-    assert_in_range(paired, 107, 119);
-    assert_in_range(unpaired, 107, 120);
-    assert_in_range(medians, 105, 120);
+    intervals_cover(0.0);
+    intervals_cover(0.012);
+    intervals_cover(0.1);
 }
 
 static void the_same_samples_give_the_same_interval(void **state)
 {
     (void)state;
-    double a[40], b[40];
-    draw(a, 40, 2.0, 0.1, 1);
-    draw(b, 40, 1.0, 0.1, 2);
-    const dlf_bench_ratio p = dlf_bench_ratio_paired(a, b, 40),
-                          q = dlf_bench_ratio_paired(a, b, 40);
+    double a[PASSES * PASS], b[PASSES * PASS];
+    draw(a, PASSES * PASS, 2.0, 0.1, 1);
+    draw(b, PASSES * PASS, 1.0, 0.1, 2);
+    const dlf_bench_ratio p = dlf_bench_ratio_paired(a, b, ends, PASSES),
+                          q = dlf_bench_ratio_paired(a, b, ends, PASSES);
     assert_memory_equal(&p, &q, sizeof p);
 }
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
-enum { ROUNDS = 60 };
+enum { ROUNDS = PASSES * PASS };
 
 static double *of(double scale, uint32_t member)
 {
@@ -129,6 +148,8 @@ static dlf_bench_report *made_up(double time, double machine, uint32_t member)
                               .shape = {512, 1024},
                               .groups = 32};
     row->rounds = ROUNDS;
+    row->passes = PASSES;
+    memcpy(row->pass_end, ends, sizeof ends);
     row->n_runners = 3;
     row->bytes = row->copy_bytes = 4.2e6;
     row->telemetry = (dlf_bench_telemetry){NAN, NAN, NAN, -1};
@@ -156,18 +177,26 @@ static dlf_bench_verdict verdict_of(double before, double after, double machine,
     return v;
 }
 
+/* An unlucky pass widens an interval: that is AMBIGUOUS, now and then, but never the opposite. */
+static void count_verdicts(int out[4], double ratio, uint32_t member)
+{
+    memset(out, 0, 4 * sizeof *out);
+    for (uint32_t m = 0; m < 40; m += 2) out[verdict_of(350e3, 350e3 * ratio, 1.0, member + m)]++;
+}
+
 static void five_percent_are_noticed_and_identity_is_the_same(void **state)
 {
     (void)state;
-    int same = 0;
-    for (uint32_t m = 0; m < 40; m += 2) {
-        assert_int_equal(verdict_of(350e3, 350e3 * 1.06, 1.0, 100 + m), DLF_SLOWER);
-        assert_int_equal(verdict_of(350e3, 350e3 / 1.06, 1.0, 200 + m), DLF_FASTER);
-        const dlf_bench_verdict v = verdict_of(350e3, 350e3, 1.0, 300 + m);
-        assert_true(v == DLF_SAME || v == DLF_AMBIGUOUS);
-        same += v == DLF_SAME;
-    }
-    assert_in_range(same, 17, 20);
+    int n[4];
+    count_verdicts(n, 1.06, 100);
+    assert_in_range(n[DLF_SLOWER], 18, 20);
+    assert_int_equal(n[DLF_SLOWER] + n[DLF_AMBIGUOUS], 20);
+    count_verdicts(n, 1.0 / 1.06, 200);
+    assert_in_range(n[DLF_FASTER], 18, 20);
+    assert_int_equal(n[DLF_FASTER] + n[DLF_AMBIGUOUS], 20);
+    count_verdicts(n, 1.0, 300);
+    assert_in_range(n[DLF_SAME], 18, 20);
+    assert_int_equal(n[DLF_SAME] + n[DLF_AMBIGUOUS], 20);
 }
 
 /* Everything took 30 % longer, the copy too: nobody changed the kernel. */
@@ -176,6 +205,52 @@ static void a_slow_machine_is_no_slow_kernel(void **state)
     (void)state;
     for (uint32_t m = 0; m < 10; m += 2)
         assert_int_equal(verdict_of(350e3, 350e3, 1.3, 400 + m), DLF_AMBIGUOUS);
+}
+
+/* now and before on a machine that halves its speed from pass to pass and back. */
+static dlf_bench_verdict verdict_in_one_run(double ratio, uint32_t member)
+{
+    dlf_bench_report *r = made_up(350e3, 1.0, member);
+    dlf_bench_row *row = r->rows;
+    static const char *const names[] = {DLF_BENCH_BEFORE, DLF_BENCH_NOW};
+    row->n_runners = 5;
+    for (int i = 0; i < 2; i++) {
+        dlf_bench_runner_result *b = &row->runner[3 + i];
+        snprintf(b->name, sizeof b->name, "%s", names[i]);
+        b->ns[DLF_BENCH_COLD] = of(i ? ratio : 1.0, 10 * member + 5 + (uint32_t)i);
+        for (int k = 0; k < ROUNDS; k++) b->ns[DLF_BENCH_COLD][k] *= k / PASS % 2 ? 100e3 : 200e3;
+    }
+    dlf_bench_comparison *c = NULL;
+    int n = 0;
+    OK(dlf_bench_compare_before(&c, &n, r, 0.02));
+    assert_int_equal(n, 1);
+    const dlf_bench_verdict v = c->verdict;
+    dlf_bench_summary s;
+    assert_true(dlf_bench_summarise(&s, row, 0, DLF_BENCH_COLD, 0.05));
+    near(s.before.value, c->time.value, 0.0);
+    assert_null(s.peer_name); /* the two builds are no peers */
+    free(c);
+    dlf_bench_report_free(r);
+    return v;
+}
+
+static void in_the_same_rounds_the_machine_does_not_matter(void **state)
+{
+    (void)state;
+    int same = 0;
+    for (uint32_t m = 0; m < 20; m++) {
+        assert_int_equal(verdict_in_one_run(1.06, 500 + m), DLF_SLOWER);
+        assert_int_equal(verdict_in_one_run(1.0 / 1.06, 600 + m), DLF_FASTER);
+        same += verdict_in_one_run(1.0, 700 + m) == DLF_SAME;
+    }
+    assert_in_range(same, 18, 20);
+    dlf_bench_report *r = made_up(1e5, 1.0, 1);
+    dlf_bench_comparison *c = NULL;
+    int n = 1;
+    OK(dlf_bench_compare_before(&c, &n, r, 0.02));
+    assert_int_equal(n, 0); /* without --baseline */
+    free(c);
+    dlf_bench_report_free(r);
 }
 
 static void nan_is_never_the_same(void **state)
@@ -384,8 +459,10 @@ static dlf_status run_small(dlf_bench_report **out, const char *filter, const ch
         &cases, &n, &(dlf_bench_choice){.filter = filter, .dtypes = dtypes, .versions = versions}));
     shrink(cases, n);
     const dlf_bench_options o = {.device = kt_dev,
-                                 .min_rounds = 3,
-                                 .max_rounds = 3,
+                                 .passes = 2,
+                                 .pin = true,
+                                 .min_rounds = 4,
+                                 .max_rounds = 4,
                                  .max_noise = 0.0,
                                  .seconds = 60.0,
                                  .hot_ns = versions ? 0.0 : 1.0,
@@ -413,7 +490,10 @@ static void every_family_passes_the_gate(void **state)
         if (!(c->done && c->ok && c->same_bits))
             fail_msg("%s: error %g, tolerance %g, %s", dlf_bench_case_name(name, &row->c), c->error,
                      c->tolerance, row->skipped);
-        assert_int_equal(row->rounds, 3);
+        assert_int_equal(row->rounds, 4);
+        assert_int_equal(row->passes, 2);
+        assert_int_equal(row->pass_end[0], 2);
+        assert_int_equal(row->pass_end[1], 4);
         assert_int_equal(row->stop, DLF_STOP_ROUNDS);
         for (int m = 0; m < DLF_BENCH_MODES; m++) {
             const double *ns = row->runner[0].ns[m];
@@ -486,6 +566,52 @@ static void an_output_that_is_not_written_is_wrong(void **state)
     bench_subject_free(&s);
 }
 
+/* What `dlf bench --baseline` asks of another dlf, and what it must not be moved by. */
+static void another_dlf_can_be_asked(void **state)
+{
+    (void)state;
+    char requests[1024], *answers = NULL, *at, *line;
+    size_t size = 0;
+    snprintf(requests, sizeof requests,
+             "{\"run\":\"hot\",\"calls\":1}\nno json\n"
+             "{\"device\":\"%s\",\"threads\":1,\"hot_ns\":1}\n"
+             "{\"prepare\":{\"family\":\"layer_norm\",\"op\":\"layer_norm\",\"direction\":"
+             "\"forward\",\"dtype\":\"f32\",\"shape\":[4,8]}}\n"
+             "{\"run\":\"hot\",\"calls\":3}\n{\"run\":\"cold\",\"calls\":1}\n"
+             "{\"prepare\":{\"op\":\"layer_norm\"}}\n{\"run\":\"cold\",\"calls\":1}\n",
+             kt_dev->info.backend);
+    FILE *in = fmemopen(requests, strlen(requests), "r"), *out = open_memstream(&answers, &size);
+    assert_true(in && out);
+    OK(dlf_bench_serve(in, out));
+    fclose(in);
+    fclose(out);
+    static const char *const keys[] = {"error", "error", "version", "modes",
+                                       "ns",    "ns",    "error",   "error"};
+    int n = 0;
+    for (line = strtok_r(answers, "\n", &at); line; line = strtok_r(NULL, "\n", &at), n++) {
+        char key[32];
+        assert_true(n < 8);
+        snprintf(key, sizeof key, "{\"%s\":", keys[n]);
+        if (strncmp(line, key, strlen(key)) != 0) fail_msg("%s expected in: %s", key, line);
+    }
+    assert_int_equal(n, 8);
+    free(answers);
+}
+
+static void pinned_threads_are_free_again(void **state)
+{
+    (void)state;
+    cpu_set_t before, during, after;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    bench_pinning *p = bench_pin(kt_dev);
+    assert_int_equal(sched_getaffinity(0, sizeof during, &during), 0);
+    if (p) assert_int_equal(CPU_COUNT(&during), 1);
+    if (!p) assert_true(CPU_EQUAL(&before, &during));
+    bench_unpin(p);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+}
+
 int main(int argc, char **argv)
 {
     kt_open(argc, argv);
@@ -496,6 +622,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_same_samples_give_the_same_interval),
         cmocka_unit_test(five_percent_are_noticed_and_identity_is_the_same),
         cmocka_unit_test(a_slow_machine_is_no_slow_kernel),
+        cmocka_unit_test(in_the_same_rounds_the_machine_does_not_matter),
         cmocka_unit_test(nan_is_never_the_same),
         cmocka_unit_test(what_is_too_good_is_suspect),
         cmocka_unit_test(a_report_survives_storing),
@@ -503,8 +630,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(figures_come_from_what_is_stored),
         cmocka_unit_test(choices_choose)};
     const struct CMUnitTest device[] = {
-        cmocka_unit_test(every_family_passes_the_gate), cmocka_unit_test(a_wrong_result_is_told),
+        cmocka_unit_test(every_family_passes_the_gate),
+        cmocka_unit_test(a_wrong_result_is_told),
         cmocka_unit_test(versions_that_are_not_there_are_skipped_with_a_reason),
+        cmocka_unit_test(another_dlf_can_be_asked),
+        cmocka_unit_test(pinned_threads_are_free_again),
         cmocka_unit_test(an_output_that_is_not_written_is_wrong)};
     int failed = 0;
     if (argc < 2) failed += cmocka_run_group_tests_name("bench", host, NULL, NULL);

@@ -63,20 +63,24 @@ static dlf_status read_modes(unsigned *out, const char *text)
 
 static dlf_status read_options(dlf_bench_options *o, const cli_args *a)
 {
-    long long rounds = 300, seed = 1;
+    long long rounds = 300, seed = 1, passes = 0;
     double noise = 1.0;
     *o = (dlf_bench_options){.peers = cli_value(a, "against", NULL),
                              .python = cli_value(a, "python", NULL),
+                             .baseline = cli_value(a, "baseline", NULL),
+                             .pin = !cli_has(a, "no-pin"),
                              .min_rounds = 16,
                              .seconds = 1.0,
                              .gate = !cli_has(a, "no-gate")};
     DLF_TRY(cli_integer(a, "rounds", 3, 100000, &rounds));
+    DLF_TRY(cli_integer(a, "passes", 1, DLF_BENCH_PASSES, &passes));
     DLF_TRY(cli_integer(a, "seed", 0, 9223372036854775807LL, &seed));
     DLF_TRY(real_value(a, "max-noise", 0.0, 100.0, &noise));
     DLF_TRY(real_value(a, "time", 0.0, 3600.0, &o->seconds));
     DLF_TRY(read_modes(&o->modes, cli_value(a, "mode", NULL)));
     DLF_TRY(dlf_bench_distortions(&o->distort, cli_value(a, "distort", "")));
     o->max_rounds = (int)rounds;
+    o->passes = (int)passes;
     if (o->min_rounds > o->max_rounds) o->min_rounds = o->max_rounds;
     o->max_noise = 0.01 * noise;
     o->seed = (uint64_t)seed;
@@ -210,6 +214,7 @@ static dlf_status run(const cli_call *call)
     output what;
     int n = 0;
     dlf_status status;
+    if (cli_has(a, "serve")) return dlf_bench_serve(stdin, stdout);
     DLF_TRY(read_output(&what, a));
     if (cli_has(a, "show")) return show_stored(call, what);
     DLF_TRY(read_options(&o, a));
@@ -222,6 +227,7 @@ static dlf_status run(const cli_call *call)
     }
     cli_progress progress;
     DLF_TRY_DONE(dlf_device_open(&o.device, cli_value(a, "device", "auto")));
+    if (!o.passes) o.passes = strcmp(o.device->backend->name, "cuda") ? 8 : 1;
     command = cli_command_line(call->argc, call->argv);
     o.cancel = cli_catch_interrupts();
     o.progress = cli_progress_update;
@@ -261,6 +267,16 @@ static const cli_flag flags[] = {
              "interpreter of the peers, default $DLF_PYTHON or python3"),
     CLI_FLAG("mode", 0, "cold,hot,graph", "冷缓存、热缓存、CUDA 图；默认全部",
              "cold or hot caches, CUDA graph; default all"),
+    CLI_FLAG("passes", 0, "N", "每种情形分几遍测，每遍用新的内存；默认 CPU 8，GPU 1",
+             "in how many passes, each in fresh memory; default 8 on a CPU, 1 on a GPU"),
+    CLI_FLAG("no-pin", 0, NULL, "不把线程固定在各自的 CPU 上",
+             "do not bind each thread to a CPU of its own"),
+    CLI_FLAG(
+        "baseline", 0, "PROGRAM",
+        "另一个 dlf（如改动之前的），在同样的轮次里计时；随后 dlf compare FILE.json",
+        "another dlf (of before a change), timed in the same rounds; then dlf compare FILE.json"),
+    CLI_FLAG("serve", 0, NULL, "（供 --baseline 使用）听命于另一个 dlf",
+             "(for --baseline) be timed by another dlf"),
     CLI_FLAG("rounds", 0, "N", "轮数上限，默认 300", "at most N rounds, default 300"),
     CLI_FLAG("time", 0, "S", "每种情形计时的秒数上限，默认 1",
              "at most S seconds of timing per case, default 1"),
@@ -294,6 +310,7 @@ const cli_command cli_bench = {
     .examples = "  dlf bench norm --suite small\n"
                 "  dlf bench layer_norm gelu --suite cpu --against torch --out now.json\n"
                 "  dlf bench --show now.json --markdown\n"
+                "  dlf bench norm --baseline ./before/dlf --out now.json; dlf compare now.json\n"
                 "  dlf compare before.json now.json --fail-on slower\n",
     .details =
         {"各列含义见 docs/benchmarking.md。\n退出码：0；5 内核结果与定义不符；其余同 dlf run",

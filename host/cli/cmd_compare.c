@@ -98,18 +98,26 @@ static dlf_status run(const cli_call *call)
     int n = 0;
     dlf_status status;
     DLF_TRY(cli_at_most(a, 2));
-    if (a->n_words < 2)
+    if (a->n_words < 1)
         return dlf_fail(DLF_ERR_ARG,
-                        "dlf compare needs two results of dlf bench --out: A.json B.json");
+                        "dlf compare needs two results of dlf bench --out, or one of dlf bench "
+                        "--baseline PROGRAM --out");
     if (fail_on && strcmp(fail_on, "slower") != 0)
         return dlf_fail(DLF_ERR_ARG, "--fail-on knows 'slower', not '%.40s'", fail_on);
     DLF_TRY(read_threshold(&least, a));
     DLF_TRY_DONE(dlf_bench_load(&before, a->words[0]));
-    DLF_TRY_DONE(dlf_bench_load(&after, a->words[1]));
-    DLF_TRY_DONE(dlf_bench_compare(&c, &n, before, after, least));
+    if (a->n_words == 2) {
+        DLF_TRY_DONE(dlf_bench_load(&after, a->words[1]));
+        DLF_TRY_DONE(dlf_bench_compare(&c, &n, before, after, least));
+    } else {
+        DLF_TRY_DONE(dlf_bench_compare_before(&c, &n, before, least));
+    }
     if (!n) {
-        status =
-            dlf_fail(DLF_ERR_INPUT, "%s and %s have no case in common", a->words[0], a->words[1]);
+        status = after ? dlf_fail(DLF_ERR_INPUT, "%s and %s have no case in common", a->words[0],
+                                  a->words[1])
+                       : dlf_fail(DLF_ERR_INPUT,
+                                  "%s was measured without --baseline; give a second result",
+                                  a->words[0]);
         goto done;
     }
     if (cli_has(a, "json")) {
@@ -139,10 +147,11 @@ static const cli_flag flags[] = {
 
 const cli_command cli_compare = {
     .name = "compare",
-    .synopsis = "A.json B.json [flags]",
+    .synopsis = "A.json B.json | NOW.json [flags]",
     .summary = {"比较两次基准测试：更快、更慢、相同或说不准",
                 "compare two benchmarks: FASTER, SLOWER, SAME or AMBIGUOUS"},
     .examples = "  dlf compare before.json after.json --why\n"
+                "  dlf bench norm --baseline ./before/dlf --out now.json; dlf compare now.json\n"
                 "  dlf compare before.json after.json --fail-on slower\n",
     .details =
         {"退出码：0；有变慢的且给了 --fail-on slower 时 10；文件不可读 3",

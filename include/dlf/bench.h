@@ -12,6 +12,9 @@
  *                   graph   the same calls recorded once and replayed (devices that record)
  *   gates       poisons and runs again: the same bits as before, or it says so
  *
+ * The cases are gone through several times (passes), each time with operands in fresh memory: what
+ * changes between passes, where a page lies or how fast the machine is, is part of every interval.
+ *
  * Anchors are runners too: `copy` moves as many bytes as the case must, in the same mix of reads
  * and writes; `gemm` is a matrix product of fixed size. They say what the machine could do in that
  * very round, turn times into fractions of it, and carry a comparison across runs in which the
@@ -46,12 +49,25 @@ typedef struct dlf_bench_ratio {
     double value, lo, hi; /* with a 95 % interval; NaN if anything is NaN or not positive        */
 } dlf_bench_ratio;
 
-/* a[i] / b[i], i a round that both were in: the median, and the 2.5 % and 97.5 % quantiles of the
- * medians of 2000 bootstrap samples of the rounds. n < 3: infinite. Same arguments, same interval.
- */
-dlf_bench_ratio dlf_bench_ratio_paired(const double *a, const double *b, int n);
-/* median(a) / median(b) of two runs that share no rounds; both are resampled. */
-dlf_bench_ratio dlf_bench_ratio_unpaired(const double *a, int na, const double *b, int nb);
+enum { DLF_BENCH_PASSES = 16 }; /* the most */
+
+/* Samples in passes: pass k is x[end[k - 1]] .. x[end[k] - 1]. */
+typedef struct dlf_bench_samples {
+    const double *x;
+    const int *end;
+    int passes;
+} dlf_bench_samples;
+
+/* exp of the mean over passes of the median of log x in a pass. The interval is that of a random
+ * effect of the pass: the variance of a pass's median from the bootstrap (v), that of passes around
+ * each other (s2), tau2 = max(0, s2 - v), variance (v + tau2) / passes, Student's quantile with the
+ * degrees of freedom of Satterthwaite (1946). Fewer than 3 samples: infinite. The same arguments
+ * give the same interval. */
+dlf_bench_ratio dlf_bench_level(dlf_bench_samples a);
+/* level(a / b), round by round, of two runners of the same rounds. */
+dlf_bench_ratio dlf_bench_ratio_paired(const double *a, const double *b, const int *end, int passes);
+/* The same of two runs that share no rounds: level(a) / level(b). */
+dlf_bench_ratio dlf_bench_ratio_of_levels(dlf_bench_samples a, dlf_bench_samples b);
 
 /* ---- cases ---------------------------------------------------------------------------------- */
 
@@ -127,8 +143,11 @@ DLF_MUST_CHECK dlf_status dlf_bench_distortions(unsigned *out, const char *names
 typedef struct dlf_bench_options {
     dlf_device *device;
     const char *peers;  /* "torch,cudnn,cublaslt,unfused", "best", or NULL                     */
+    const char *baseline; /* program of another build of dlf; NULL: none */
     const char *python; /* interpreter of out-of-process peers; NULL: $DLF_PYTHON or python3   */
     unsigned modes;     /* 1 << mode; 0: all that the device has                               */
+    int passes; /* over all cases, 1 to DLF_BENCH_PASSES; rounds and seconds are those of all  */
+    bool pin;   /* every thread on a CPU of its own (cpu)                                      */
     int min_rounds, max_rounds;
     double max_noise; /* half the interval of a median, relative: then the case is done      */
     double seconds;   /* of timing per case, at the most                                     */
@@ -166,6 +185,9 @@ typedef struct dlf_bench_runner_result {
 } dlf_bench_runner_result;
 
 enum { DLF_BENCH_RUNNERS = 8 };
+/* Runners of --baseline: two processes that are treated alike, another build of dlf and this one. */
+#define DLF_BENCH_BEFORE "before"
+#define DLF_BENCH_NOW "now"
 
 /* NaN: not known. */
 typedef struct dlf_bench_telemetry {
@@ -180,6 +202,8 @@ typedef struct dlf_bench_row {
     double copy_bytes;  /* what the anchor `copy` moved                                          */
     double flops;
     int rounds;
+    int passes;                     /* that it took part in                                      */
+    int pass_end[DLF_BENCH_PASSES]; /* rounds until then                                         */
     dlf_bench_stop stop;
     double seconds;
     dlf_bench_telemetry telemetry;
@@ -201,6 +225,9 @@ DLF_MUST_CHECK dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_
                                         const dlf_bench_options *options, const char *command);
 void dlf_bench_report_free(dlf_bench_report *r);
 
+/* Be "now" or "before" of another dlf (--baseline): JSON lines until `in` ends. */
+DLF_MUST_CHECK dlf_status dlf_bench_serve(FILE *in, FILE *out);
+
 /* ---- what a row says ------------------------------------------------------------------------ */
 
 typedef enum dlf_bench_flag {
@@ -215,11 +242,12 @@ typedef enum dlf_bench_flag {
 
 typedef struct dlf_bench_summary {
     dlf_bench_mode mode;
-    dlf_bench_stats time; /* ns                                                         */
+    dlf_bench_stats time; /* ns; lo and hi are those of the level, see dlf_bench_level  */
     double gb_per_s, gflop_per_s;
     dlf_bench_ratio of_copy; /* copy's time / this time, by rounds: share of the ceiling   */
     dlf_bench_ratio peer;    /* peer's time / this time: > 1 faster than the peer          */
     const char *peer_name;   /* the fastest of the peers, NULL: none                       */
+    dlf_bench_ratio before;  /* time of "now" / time of "before"; NaN without --baseline   */
     unsigned flags;
 } dlf_bench_summary;
 
@@ -264,12 +292,18 @@ typedef struct dlf_bench_comparison {
     const char *why;
 } dlf_bench_comparison;
 
-/* Rows of dlf that both have, in A's order. FASTER and SLOWER need both ratios to lie beyond
+/* Rows of dlf that both have, in A's order. Both ratios with intervals of passes (see
+ * dlf_bench_ratio_of_levels). FASTER and SLOWER need both ratios to lie beyond
  * 1 -+ `least` with their whole intervals; SAME needs both intervals to hold 1, or to lie within
  * 1 -+ least; all else is AMBIGUOUS, with the reason. malloc'ed. */
 DLF_MUST_CHECK dlf_status dlf_bench_compare(dlf_bench_comparison **out, int *n,
                                             const dlf_bench_report *a, const dlf_bench_report *b,
                                             double least);
+
+/* One run with --baseline: time of "now" / time of "before", paired by rounds, judged by that one
+ * interval. The sharpest comparison there is: whatever the machine does happens to both. */
+DLF_MUST_CHECK dlf_status dlf_bench_compare_before(dlf_bench_comparison **out, int *n,
+                                                   const dlf_bench_report *r, double least);
 
 #ifdef __cplusplus
 }
