@@ -69,9 +69,9 @@ static void table_row(FILE *out, const dlf_bench_row *row, bool utf8, bool peers
             50.0 * (s.time.hi - s.time.lo) / s.time.median, hot, s.gb_per_s, shares,
             100.0 * s.of_copy.value);
     if (peers && h.peer_name)
-        fprintf(out, " %5.2fx %4.2f-%-4.2f", h.peer.value, h.peer.lo, h.peer.hi);
+        fprintf(out, " %5.2fx %4.2f-%-4.2f %-8s", h.peer.value, h.peer.lo, h.peer.hi, h.peer_name);
     else if (peers)
-        fprintf(out, " %-16s", row->n_runners > 3 && row->runner[3].note[0] ? "-" : "");
+        fprintf(out, " %-25s", row->n_runners > 3 && row->runner[3].note[0] ? "-" : "");
     if (before) fprintf(out, " %6.3f %5.3f-%5.3f", s.before.value, s.before.lo, s.before.hi);
     fprintf(out, " %8.1e %4d %s\n", row->runner[0].check.done ? row->runner[0].check.error : NAN,
             row->rounds, words);
@@ -95,7 +95,7 @@ static void print_table(FILE *out, const dlf_bench_report *r, bool utf8)
 {
     const bool peers = has_peers(r, false), before = has_peers(r, true);
     fprintf(out, "%-46s %9s %5s %9s %7s %-13s", "case", "cold", "+-95%", "hot", "GB/s", "of copy");
-    if (peers) fprintf(out, " %-16s", "over peer (hot)");
+    if (peers) fprintf(out, " %-25s", "over peer (hot)");
     if (before) fprintf(out, " %-18s", "now / before");
     fprintf(out, " %8s %4s\n", "error", "n");
     for (int i = 0; i < r->n; i++) table_row(out, &r->rows[i], utf8, peers, before);

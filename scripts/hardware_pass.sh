@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Everything that only a GPU can say, in one run of less than nine minutes: build, tests on the device,
-# compute-sanitizer on small shapes, timings against PyTorch, the experiments, counters of five kernels.
+# compute-sanitizer on small shapes, timings against PyTorch, cuDNN and cuBLASLt, the experiments, counters
+# of five kernels.
 #
 #   scripts/hardware_pass.sh OUT [cuda|cpu]
 #
@@ -80,14 +81,18 @@ else
 fi
 
 # Correctness was tested above; here the gate would take minutes of the host for the largest shapes, so
-# it looks at the small ones.
-suite=gpu
-[ "$device" = cuda ] || suite=small
-bench=("$build/dlf" bench all --device "$device" --quiet --max-noise 2)
-if python3 -c 'import torch' 2>/dev/null; then bench+=(--against torch); else skip "PyTorch as a peer" "no torch in python3"; fi
-stage "timings, small, gated" 40 tests.txt "${bench[@]}" --suite small --time 0.1 --out "$out/bench_small.json"
-stage "timings, $suite" 110 tests.txt "${bench[@]}" --suite $suite --dtype f32,bf16 --no-gate --time 0.1 \
-  --out "$out/bench.json"
+# it looks at the small ones, of ours and of the peers. Convolutions in a stage of their own: cuDNN and
+# cuBLASLt search for their plans. Their file travels with the experiments.
+suite=gpu convs=resnet50
+[ "$device" = cuda ] || suite=small convs=small
+bench=("$build/dlf" bench --device "$device" --quiet --max-noise 2 --against best,unfused)
+python3 -c 'import torch' 2>/dev/null || skip "PyTorch as a peer" "no torch in python3"
+mkdir -p "$build/out"
+stage "timings, small, gated" 60 tests.txt "${bench[@]}" all --suite small --time 0.05 --out "$out/bench_small.json"
+stage "timings, $suite" 100 tests.txt "${bench[@]}" norm activation softmax_xent ceiling --suite $suite \
+  --dtype f32,bf16 --no-gate --time 0.1 --out "$out/bench.json"
+stage "timings, convolutions, $convs" 60 tests.txt "${bench[@]}" conv1x1 conv --suite $convs --layout nhwc \
+  --dtype tf32,bf16,f32 --filter '^conv |tf32|bf16' --no-gate --time 0.05 --out "$build/out/bench_conv.json"
 
 run=("$build/dlf" run all --device "$device" --out "$build/out" --no-plot)
 if [ "$device" = cuda ]; then run+=(--full); else run+=(--quick); fi

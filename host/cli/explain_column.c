@@ -52,6 +52,9 @@ static const struct column {
      {"比拷贝同样多的字节还快，且超出区间：不可能来自内存，多半是字节数算错或命中缓存",
       "faster than copying the same bytes, beyond the intervals: it cannot have come from memory; "
       "bytes counted wrong, or a cache"}},
+    {"peer-WRONG",
+     {"有对手的结果未通过核对，因此没有给它计时",
+      "a peer's result failed the gate, so that it was not timed"}},
     {"noisy", {"中位数的半区间大于 5%", "half the interval of the median is above 5 %"}},
     {"throttled",
      {"NVML 报告了空闲与应用时钟以外的降频原因",
