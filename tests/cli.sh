@@ -323,6 +323,10 @@ expect 0 bench --show bench.json --csv; says 'layer_norm forward f32 64x64,layer
 expect 0 bench --show bench.json --markdown; says '| layer_norm forward f32 64x64 |'
 expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
 expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'
+expect 2 bench relu "${quick[@]}" --against cudn; complains "did you mean 'cudnn'"
+# A peer that is not here is one line, and no failure.
+"$dlf" bench conv1x1_relu --filter 'nhwc 4x32' "${quick[@]}" --against unfused,cudnn >stdout 2>stderr || fail 'bench --against'
+complains 'peer cudnn: not available here: it needs --device cuda'; says ' unfused '
 expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
 expect 3 compare bench.json nothing.json; complains 'nothing.json'
 expect 2 compare; complains 'two results'
