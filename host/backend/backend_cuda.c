@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cuda_impl.h"
+#include "backend/cuda_library.h"
 #include "backend/record.h"
 
 #define KERNEL(family, op, args) dlf_status dlf_##op##_cuda args;
@@ -188,7 +189,7 @@ static void open_cublas(dlf_device *dev, const struct cudaDeviceProp *prop, char
 {
     dlf_cuda *impl = dlf_cuda_of(dev);
     const char *why = "no memory for its workspace";
-    if (is_test_bed(prop)) { /* a real cuBLAS would not understand its memory */
+    if (!dlf_cuda_library_wanted("DLF_CUBLAS", is_test_bed(prop))) {
         why = "test bed";
     } else if (cudaMalloc(&impl->workspace, WORKSPACE_BYTES) == cudaSuccess) {
         impl->has_cublas =

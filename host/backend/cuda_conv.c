@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * cuda_conv.c -- the cuda backend's convolutions by cuDNN, where that was found. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "backend/cuda_impl.h"
+#include "backend/cuda_library.h"
 
 void dlf_cuda_open_cudnn(dlf_device *dev, bool test_bed, char *text, size_t size)
 {
     dlf_cuda *impl = dlf_cuda_of(dev);
-    const char *why = "test bed", *chosen = getenv("DLF_CUDNN");
-    /* A real cuDNN would not understand the test bed's memory; one made for it is chosen by name.
-     */
-    if (!test_bed || (chosen && chosen[0]))
+    const char *why = "test bed";
+    if (dlf_cuda_library_wanted("DLF_CUDNN", test_bed))
         impl->has_cudnn = dlf_cudnn_open(&impl->cudnn, impl->stream, &why);
     (void)cudaGetLastError();
     const int v = impl->cudnn.version; /* 91900 = 9.19.0 */

@@ -42,3 +42,9 @@ void *dlf_cuda_library(const char *variable, const char *const *names)
     }
     return NULL;
 }
+
+bool dlf_cuda_library_wanted(const char *variable, bool test_bed)
+{
+    const char *chosen = getenv(variable);
+    return !test_bed || (chosen && chosen[0]);
+}

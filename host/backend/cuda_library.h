@@ -12,4 +12,7 @@ void *dlf_cuda_library(const char *variable, const char *const *names);
 
 /* A symbol as a function pointer: `function` is the address of one. False: the library lacks it. */
 bool dlf_cuda_symbol(void *function, void *library, const char *name);
+/* Is the library wanted here? Always on a GPU. The CPU test bed's memory a real one would not
+ * understand: there only a stand-in chosen by name in `variable`. */
+bool dlf_cuda_library_wanted(const char *variable, bool test_bed);
 #endif
