@@ -2,26 +2,20 @@
 # SPDX-License-Identifier: MIT
 """check.py -- registers, shared memory and spills of every kernel, against budget.txt.
 
-    tests/resources/check.py --arch 80 90a        exit status 1 if a kernel is over its budget
-    tests/resources/check.py --write              writes docs/kernel-resources.md
-    tests/resources/check.py --print --arch 80    every kernel with its numbers
+    tests/resources/check.py build/ci             exit status 1 if a kernel is over its budget
+    tests/resources/check.py build/ci --write     writes docs/kernel-resources.md
+    tests/resources/check.py build/ci --print     every kernel with its numbers
 
-Compiles each kernels/*.cu as CMake does, to a cubin, and reads what ptxas says: so it also shows
-that the file compiles for the architecture. No GPU is needed. What was compiled before is found
-again in the cache as long as compiler, flags and all files read are the same."""
+Reads what ptxas said when the build in that folder compiled kernels/*.cu (keep_log.sh keeps it
+beside the objects), for each architecture of that build. No GPU is needed."""
 
 import argparse
-import concurrent.futures
 import fnmatch
-import hashlib
-import json
-import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,7 +28,7 @@ class Trouble(Exception):
     pass
 
 
-# ---- compiling ----------------------------------------------------------------------------------
+# ---- what ptxas said -----------------------------------------------------------------------------
 
 @dataclass
 class Kernel:
@@ -47,72 +41,23 @@ class Kernel:
     spill: int  # bytes stored + loaded
 
 
-def cmake_flags():
-    """-Xcompiler=... as in cmake/cuda.cmake, where it stands once."""
-    text = (ROOT / "cmake" / "cuda.cmake").read_text()
-    found = re.search(r"COMPILE_LANGUAGE:CUDA>:(-Xcompiler=[^>\s]+)>", text)
-    if not found:
-        raise Trouble("cmake/cuda.cmake: no -Xcompiler= in add_compile_options")
-    return ["-std=c++17", "-O3", "-DNDEBUG", found.group(1), "-Werror=all-warnings",
-            "-Iinclude", "-Ikernels"]
-
-
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-class Compiler:
-    def __init__(self, nvcc, cache):
-        self.nvcc, self.cache, self.flags = nvcc, cache, cmake_flags()
-        self.version = subprocess.run([nvcc, "--version"], check=True, text=True,
-                                      stdout=subprocess.PIPE).stdout
-        cache.mkdir(parents=True, exist_ok=True)
-
-    def log(self, source, arch):
-        """What ptxas said about kernels/X.cu on this architecture."""
-        name = str(source.relative_to(ROOT))
-        key = digest("\0".join([self.version, *self.flags, arch, name]).encode())
-        entry = self.cache / f"{source.stem}.{arch}.{key[:16]}.json"
-        if entry.is_file():
-            kept = json.loads(entry.read_text())
-            if all((ROOT / f).is_file() and digest((ROOT / f).read_bytes()) == d
-                   for f, d in kept["read"].items()):
-                return kept["log"]
-        with tempfile.TemporaryDirectory() as scratch:
-            depends = pathlib.Path(scratch) / "depends"
-            run = subprocess.run(
-                [self.nvcc, "-cubin", "-Xptxas", "-v", f"-arch=sm_{arch}", *self.flags, "-MD",
-                 "-MF", str(depends), "-o", f"{scratch}/cubin", name],
-                cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            if run.returncode:
-                raise Trouble(f"{name} does not compile for sm_{arch}:\n{run.stdout}")
-            words = depends.read_text().replace("\\\n", " ").split(":", 1)[1].split()
-        files = {pathlib.Path(os.path.normpath(ROOT / w)) for w in words}
-        read = {str(f.relative_to(ROOT)): digest(f.read_bytes())
-                for f in files if f.is_relative_to(ROOT)}
-        part = entry.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"read": read, "log": run.stdout}))
-        part.replace(entry)
-        return run.stdout
-
-
-def kernels_of(source, arch, log):
+def kernels_of(source, log):
     """The entry functions in ptxas' words. Device functions that were not inlined count with the
     kernel they are listed under."""
     found = []
     for part in re.split(r"Compiling entry function ", log)[1:]:
-        name = re.match(r"'(\w+)'", part)
+        name = re.match(r"'(\w+)' for 'sm_(\w+)'", part)
         used = re.search(r"Used (\d+) registers", part)
         frames = re.findall(
             r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part)
         if not (name and used and frames):
-            raise Trouble(f"{source.name}, sm_{arch}: ptxas speaks in a new way:\n{part}")
+            raise Trouble(f"{source.name}: ptxas speaks in a new way:\n{part}")
         smem = re.search(r"(\d+) bytes smem", part)
-        found.append(Kernel(source.stem, arch, name.group(1), int(used.group(1)),
+        found.append(Kernel(source.stem, name.group(2), name.group(1), int(used.group(1)),
                             int(smem.group(1)) if smem else 0, max(int(f[0]) for f in frames),
                             sum(int(f[1]) + int(f[2]) for f in frames)))
     if not found and "__global__" in source.read_text():
-        raise Trouble(f"{source.name}, sm_{arch}: ptxas says nothing about its kernels")
+        raise Trouble(f"{source.name}: ptxas says nothing about its kernels")
     return found
 
 
@@ -134,11 +79,13 @@ def demangled(kernels):
         kernel.name = line
 
 
-def compile_all(compiler, archs, jobs):
-    work = [(s, a) for a in archs for s in sorted((ROOT / "kernels").glob("*.cu"))]
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        logs = list(pool.map(lambda w: compiler.log(*w), work))
-    kernels = [k for (s, a), log in zip(work, logs) for k in kernels_of(s, a, log)]
+def all_kernels(build):
+    kernels = []
+    for source in sorted((ROOT / "kernels").glob("*.cu")):
+        logs = list(build.glob(f"CMakeFiles/*.dir/kernels/{source.name}.o.ptxas"))
+        if len(logs) != 1:
+            raise Trouble(f"{build}: {len(logs)} logs of {source.name}; build dlf there, with CUDA")
+        kernels += kernels_of(source, logs[0].read_text())
     demangled(kernels)
     return kernels
 
@@ -202,14 +149,14 @@ def over_budget(kernels, rules):
 
 # ---- output -------------------------------------------------------------------------------------
 
-def table(kernels, archs, version):
+def table(kernels, archs):
     """One row per family, one column per architecture."""
     families = sorted({k.family for k in kernels})
     lines = ["# Registers, shared memory and spills", "",
-             f"What ptxas (CUDA {version}) says about every kernel: of each family and architecture the most registers "
+             "What ptxas says about every kernel: of each family and architecture the most registers "
              "a thread uses, then the bytes of spills (stored + loaded) where there are any. Shared "
              "memory is the static part, which does not depend on the architecture. Written by "
-             "`tests/resources/check.py --write`; the limits are in `tests/resources/budget.txt`.",
+             "`tests/resources/check.py build/ci --write`; the limits are in `tests/resources/budget.txt`.",
              "",
              "| family | kernels | shared bytes | " + " | ".join(f"sm_{a}" for a in archs) + " |",
              "| --- | ---: | ---: | " + " | ".join("---:" for _ in archs) + " |"]
@@ -229,24 +176,23 @@ def table(kernels, archs, version):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--arch", nargs="+", default=[], help="75 80 90a ..")
-    parser.add_argument("--nvcc", default=shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc")
-    parser.add_argument("--cache", type=pathlib.Path, default=ROOT / "build" / "resources")
-    parser.add_argument("--jobs", type=int, default=2, help="compilers side by side")
+    parser.add_argument("build", type=pathlib.Path, help="build/ci, or any other with CUDA")
     parser.add_argument("--print", action="store_true", help="print every kernel")
     parser.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
     options = parser.parse_args()
-    archs = options.arch or REPORTED
     try:
         rules = read_budget()
-        compiler = Compiler(options.nvcc, options.cache)
-        kernels = compile_all(compiler, archs, options.jobs)
+        kernels = all_kernels(options.build)
+        archs = sorted({k.arch for k in kernels}, key=lambda a: int(re.sub(r"\D", "", a)))
+        if options.write and not set(archs) >= set(REPORTED):
+            raise Trouble(f"--write is for {' '.join(REPORTED)}; {options.build} has "
+                          f"{' '.join(archs)}")
         complaints = over_budget(kernels, rules)
     except (Trouble, OSError, subprocess.CalledProcessError) as trouble:
         print(f"resources: {trouble}")
         return 1
     if not kernels:
-        print("resources: no kernel was compiled")
+        print("resources: no kernels")
         return 1
     if options.print:
         for k in sorted(kernels, key=lambda k: (k.family, k.name, k.arch)):
@@ -254,8 +200,7 @@ def main():
                   f"{k.spill:5} spilled  sm_{k.arch:4} {k.family}: {k.name}")
     if options.write:
         REPORT.parent.mkdir(exist_ok=True)
-        release = re.search(r"release (\S+),", compiler.version)
-        REPORT.write_text(table(kernels, archs, release.group(1) if release else "?"))
+        REPORT.write_text(table(kernels, REPORTED))
     for complaint in complaints:
         print(f"over budget: {complaint}")
     for rule in rules:
