@@ -26,7 +26,8 @@ struct bench_peer {
 static char *script_of(const char *name)
 {
     char path[64];
-    snprintf(path, sizeof path, "bench/peers/%s_peer.py", name);
+    /* one script may be several peers: torch and torch-compile */
+    snprintf(path, sizeof path, "bench/peers/%.*s_peer.py", (int)strcspn(name, "-"), name);
     size_t size = 0;
     const unsigned char *data = dlf_embedded_find(path, &size);
     return data ? strndup((const char *)data, size) : NULL;

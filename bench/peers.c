@@ -119,7 +119,8 @@ static dlf_status add_best(bench_peers *p)
 
 static dlf_status add(bench_peers *p, const char *name)
 {
-    static const char *const known[] = {"torch", "cudnn", "cublaslt", "unfused", "best", NULL};
+    static const char *const known[] = {"torch",   "torch-compile", "cudnn", "cublaslt",
+                                        "unfused", "best",          NULL};
     if (!strcmp(name, "best")) return add_best(p);
     if (is_in(p, name)) return DLF_OK;
     const bench_inside *inside = inside_of(name);
@@ -127,7 +128,7 @@ static dlf_status add(bench_peers *p, const char *name)
         add_inside(p, inside);
         return DLF_OK;
     }
-    if (!strcmp(name, "torch")) return add_process(p, name, true);
+    if (!strcmp(name, "torch") || !strcmp(name, "torch-compile")) return add_process(p, name, true);
     char hint[256];
     return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no peer '%s'%s", name,
                     dlf_nearest(hint, sizeof hint, name, known));
