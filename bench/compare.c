@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dlf/bench.h"
+#include "dlf/theory.h"
 
 static const char *const verdict_names[] = {"SAME", "FASTER", "SLOWER", "AMBIGUOUS"};
 const char *dlf_bench_verdict_name(dlf_bench_verdict v)
@@ -77,8 +78,67 @@ static void judge(dlf_bench_comparison *c, double least)
         c->why = "the intervals reach across the threshold; more rounds would tell";
 }
 
+/* ---- what the runs did to code that nobody changed ---------------------------------------------
+ */
+
+/* Squares of logarithms of ratios that would all be 1 if two runs did not differ. */
+typedef struct null_ratios {
+    double squares;
+    int n;
+} null_ratios;
+
+/* Fewer rows say too little about how they scatter. */
+enum { LEAST_ROWS = 5 };
+
+static void note_null(null_ratios *z, const dlf_bench_row *a, const double *x,
+                      const dlf_bench_row *b, const double *y)
+{
+    if (!x || !y) return;
+    const dlf_bench_ratio r = dlf_bench_ratio_of_levels(samples_of(b, y), samples_of(a, x));
+    if (isnan(r.value) || isinf(r.hi)) return;
+    z->squares += log(r.value) * log(r.value);
+    z->n++;
+}
+
+/* A run has a process, memory and minutes of its own, which no pass of it can show. The anchors
+ * can: they are the same code in both, so that what their ratios scatter is the runs' (an empirical
+ * null, Efron 2004). It goes into the interval of every row, whole: a part of it is the anchors'
+ * own noise, which makes the interval rather too wide. */
+static void widen(dlf_bench_ratio *r, const null_ratios *z)
+{
+    if (z->n < LEAST_ROWS || isnan(r->value) || isinf(r->hi)) return;
+    const double half =
+        hypot(0.5 * log(r->hi / r->lo), dlf_student_t975(z->n) * sqrt(z->squares / z->n));
+    r->lo = r->value * exp(-half);
+    r->hi = r->value * exp(half);
+}
+
+/* copy / gemm of a row; malloc'ed. */
+static double *between_anchors(const dlf_bench_row *row, dlf_bench_mode mode)
+{
+    const double *x = row->runner[1].ns[mode], *y = row->runner[2].ns[mode];
+    double *out = x && y && row->rounds ? malloc((size_t)row->rounds * sizeof *out) : NULL;
+    for (int i = 0; out && i < row->rounds; i++) out[i] = x[i] / y[i];
+    return out;
+}
+
+typedef struct null_of_mode {
+    null_ratios time, anchored;
+} null_of_mode;
+
+static void note_row(null_of_mode *z, const dlf_bench_row *a, const dlf_bench_row *b,
+                     dlf_bench_mode mode)
+{
+    for (int k = 1; k < 3; k++)
+        note_null(&z->time, a, a->runner[k].ns[mode], b, b->runner[k].ns[mode]);
+    double *x = between_anchors(a, mode), *y = between_anchors(b, mode);
+    note_null(&z->anchored, a, x, b, y);
+    free(x);
+    free(y);
+}
+
 static dlf_status compare_row(dlf_bench_comparison *c, const dlf_bench_row *a,
-                              const dlf_bench_row *b, dlf_bench_mode mode, double least)
+                              const dlf_bench_row *b, dlf_bench_mode mode)
 {
     const int anchor =
         spread(a, 1, mode) + spread(b, 1, mode) <= spread(a, 2, mode) + spread(b, 2, mode) ? 1 : 2;
@@ -92,7 +152,6 @@ static dlf_status compare_row(dlf_bench_comparison *c, const dlf_bench_row *a,
     if (x && y) c->anchored = dlf_bench_ratio_of_levels(samples_of(b, y), samples_of(a, x));
     free(x);
     free(y);
-    judge(c, least);
     return DLF_OK;
 }
 
@@ -151,6 +210,7 @@ dlf_status dlf_bench_compare_before(dlf_bench_comparison **out, int *n, const dl
 dlf_status dlf_bench_compare(dlf_bench_comparison **out, int *n, const dlf_bench_report *a,
                              const dlf_bench_report *b, double least)
 {
+    null_of_mode null[DLF_BENCH_MODES] = {{{0.0, 0}, {0.0, 0}}};
     *n = 0;
     *out = calloc((size_t)(a->n ? a->n : 1) * DLF_BENCH_MODES, sizeof **out);
     if (!*out) return dlf_fail(DLF_ERR_OOM, "dlf compare: no memory for %d rows", a->n);
@@ -159,8 +219,16 @@ dlf_status dlf_bench_compare(dlf_bench_comparison **out, int *n, const dlf_bench
         const dlf_bench_row *ra = &a->rows[i], *rb = find(b, dlf_bench_case_name(name, &ra->c));
         if (ra->skipped[0] || !rb) continue;
         for (int m = 0; m < DLF_BENCH_MODES; m++)
-            if (ra->runner[0].ns[m] && rb->runner[0].ns[m])
-                DLF_TRY(compare_row(&(*out)[(*n)++], ra, rb, (dlf_bench_mode)m, least));
+            if (ra->runner[0].ns[m] && rb->runner[0].ns[m]) {
+                DLF_TRY(compare_row(&(*out)[(*n)++], ra, rb, (dlf_bench_mode)m));
+                note_row(&null[m], ra, rb, (dlf_bench_mode)m);
+            }
+    }
+    for (int i = 0; i < *n; i++) {
+        dlf_bench_comparison *c = &(*out)[i];
+        widen(&c->time, &null[c->mode].time);
+        widen(&c->anchored, &null[c->mode].anchored);
+        judge(c, least);
     }
     return DLF_OK;
 }

@@ -293,7 +293,8 @@ typedef struct dlf_bench_comparison {
 } dlf_bench_comparison;
 
 /* Rows of dlf that both have, in A's order. Both ratios with intervals of passes (see
- * dlf_bench_ratio_of_levels). FASTER and SLOWER need both ratios to lie beyond
+ * dlf_bench_ratio_of_levels), widened by what the anchors, the same code in both, scatter from run
+ * to run (5 rows or more). FASTER and SLOWER need both ratios to lie beyond
  * 1 -+ `least` with their whole intervals; SAME needs both intervals to hold 1, or to lie within
  * 1 -+ least; all else is AMBIGUOUS, with the reason. malloc'ed. */
 DLF_MUST_CHECK dlf_status dlf_bench_compare(dlf_bench_comparison **out, int *n,
