@@ -45,7 +45,8 @@ dlf_status cudnn_graph_new(cudnn_graph **out, const peer_cudnn *d, bench_subject
 void cudnn_graph_free(cudnn_graph *g);
 /* The operation graph's descriptor. */
 void *cudnn_graph_operations(const cudnn_graph *g);
-/* Plans of cuDNN's heuristics, those that can be made, a few at the most. */
+/* Configurations that cuDNN's heuristics list, eight at the most; the plan of one is made when it
+ * is chosen. */
 dlf_status cudnn_graph_plans(cudnn_graph *g, int *n);
 dlf_status cudnn_graph_choose(cudnn_graph *g, int plan);
 dlf_status cudnn_graph_call(cudnn_graph *g);

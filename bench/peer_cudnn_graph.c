@@ -71,7 +71,7 @@ enum { /* cudnnBackendAttributeName_t */
 };
 enum { LAYER = 0, INSTANCE = 1, BATCH = 2, RMS = 4, TRAINING = 1 };
 enum { HEURISTIC_A = 3, HEURISTIC_FALLBACK = 2 };
-enum { PLANS_MOST = 6, CONFIGS_MOST = 16, DESCRIPTORS_MOST = 64, OPERANDS_MOST = 12 };
+enum { PLANS_MOST = 8, DESCRIPTORS_MOST = 64, OPERANDS_MOST = 12 };
 
 struct cudnn_graph {
     const peer_cudnn *d;
@@ -86,7 +86,7 @@ struct cudnn_graph {
     void *pointers[OPERANDS_MOST];
     int n_operands;
     float epsilon;
-    void *plans[PLANS_MOST];
+    void *configs[PLANS_MOST], *plans[PLANS_MOST]; /* NULL: not made */
     int64_t workspaces[PLANS_MOST];
     int n_plans, chosen;
     void *pack; /* of the chosen plan */
@@ -276,40 +276,43 @@ dlf_status cudnn_graph_new(cudnn_graph **out, const peer_cudnn *d, bench_subject
 
 /* ---- plans ---------------------------------------------------------------------------------- */
 
-static void add_plan(cudnn_graph *g, void *config)
-{
-    void *plan = owned(g, PLAN), *handle = g->d->lib.handle;
-    int64_t bytes = 0, count = 0;
-    if (!plan) return;
-    (void)g->set(plan, PLAN_HANDLE, TYPE_HANDLE, 1, &handle); /* as above */
-    if (!set_descriptor(g, plan, PLAN_CONFIG, config) || g->finalize(plan) != 0 ||
-        g->get(plan, PLAN_WORKSPACE, TYPE_INT64, 1, &count, &bytes) != 0 ||
-        bytes > (int64_t)bench_workspace_most)
-        return;
-    g->plans[g->n_plans] = plan;
-    g->workspaces[g->n_plans++] = bytes;
-}
-
-/* The first half of the room belongs to the first mode; the fallback takes what is left. */
+/* What a mode of the heuristics lists, `most` at the most. */
 static void ask(cudnn_graph *g, int mode, int most)
 {
-    void *h = owned(g, HEURISTICS), *configs[CONFIGS_MOST];
+    void *h = owned(g, HEURISTICS), *configs[PLANS_MOST];
     int64_t n = 0;
     int made = 0;
     if (!h || !set_descriptor(g, h, HEURISTICS_GRAPH, g->operations) ||
         g->set(h, HEURISTICS_MODE, TYPE_HEURISTIC, 1, &mode) != 0 || g->finalize(h) != 0)
         return;
-    while (made < CONFIGS_MOST && (configs[made] = owned(g, ENGINE_CONFIG))) made++;
+    while (made < most && (configs[made] = owned(g, ENGINE_CONFIG))) made++;
     if (g->get(h, HEURISTICS_RESULTS, TYPE_DESCRIPTOR, made, &n, configs) != 0) return;
-    for (int64_t i = 0; i < n && i < made && g->n_plans < most; i++) add_plan(g, configs[i]);
+    for (int64_t i = 0; i < n && i < made; i++) g->configs[g->n_plans++] = configs[i];
 }
 
 dlf_status cudnn_graph_plans(cudnn_graph *g, int *n)
 {
     ask(g, HEURISTIC_A, PLANS_MOST - 2);
-    ask(g, HEURISTIC_FALLBACK, PLANS_MOST);
+    ask(g, HEURISTIC_FALLBACK, 2);
     *n = g->n_plans;
     return g->n_plans ? DLF_OK : dlf_fail(DLF_ERR_NO_KERNEL, "cuDNN has no plan for its graph");
+}
+
+/* Made when it is first chosen: it may be compiled. */
+static bool make_plan(cudnn_graph *g, int plan)
+{
+    void *handle = g->d->lib.handle;
+    int64_t count = 0;
+    if (g->plans[plan]) return true;
+    void *p = owned(g, PLAN);
+    if (!p) return false;
+    (void)g->set(p, PLAN_HANDLE, TYPE_HANDLE, 1, &handle); /* as above */
+    if (!set_descriptor(g, p, PLAN_CONFIG, g->configs[plan]) || g->finalize(p) != 0 ||
+        g->get(p, PLAN_WORKSPACE, TYPE_INT64, 1, &count, &g->workspaces[plan]) != 0 ||
+        g->workspaces[plan] > (int64_t)bench_workspace_most)
+        return false;
+    g->plans[plan] = p;
+    return true;
 }
 
 dlf_status cudnn_graph_choose(cudnn_graph *g, int plan)
@@ -318,6 +321,8 @@ dlf_status cudnn_graph_choose(cudnn_graph *g, int plan)
     if (g->pack) g->destroy(g->pack);
     g->pack = NULL;
     bench_workspace_free(&g->workspace);
+    if (!make_plan(g, plan))
+        return dlf_fail(DLF_ERR_NO_KERNEL, "cuDNN makes no plan of configuration %d", plan);
     DLF_TRY(bench_workspace_new(&g->workspace, g->d->device, (size_t)g->workspaces[plan]));
     const bool ok = g->create(VARIANT_PACK, &g->pack) == 0 &&
                     set_int64(g, g->pack, PACK_IDS, g->n_operands, g->ids) &&

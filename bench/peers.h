@@ -48,7 +48,8 @@ extern const bench_inside bench_inside_cudnn, bench_inside_cublaslt, bench_insid
 bool bench_library_allowed(const dlf_device *device, const char *variable, char *text, size_t size);
 
 /* Candidates 0 .. n-1 are tried: `choose` makes one the subject's, and it is called and timed. The
- * fastest stays chosen. DLF_ERR_NO_KERNEL: none ran. */
+ * fastest stays chosen, and is taken untimed in later passes (s->way). DLF_ERR_NO_KERNEL: none ran.
+ */
 DLF_MUST_CHECK dlf_status bench_fastest(bench_subject *s, int n,
                                         dlf_status (*choose)(bench_subject *s, int which),
                                         int *best);

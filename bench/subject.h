@@ -23,6 +23,7 @@ struct bench_subject {
     dlf_status (*setup)(bench_subject *s); /* once, before the first call; NULL: nothing */
     /* of a peer; NULL: nothing */
     void *plan;
+    int way; /* 1 + the candidate that bench_fastest chose before and is to choose again; 0: none */
     void (*drop)(bench_subject *s);         /* releases the plan */
     dlf_status (*settle)(bench_subject *s); /* turns its outputs into those of the case, untimed */
 };

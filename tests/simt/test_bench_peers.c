@@ -17,6 +17,8 @@ static void note(void *user, const char *text)
 
 /* The cases of the small suite whose names match, in a size that the bed does in no time; hot only:
  * the bed's clock is the host's, and eviction takes long. */
+static int passes = 1;
+
 static dlf_bench_report *run(const char *peers, const char *filter, const char *dtypes)
 {
     dlf_bench_case *cases = NULL;
@@ -38,6 +40,7 @@ static dlf_bench_report *run(const char *peers, const char *filter, const char *
                                  .max_rounds = 3,
                                  .seconds = 60.0,
                                  .hot_ns = 1.0,
+                                 .passes = passes,
                                  .gate = true,
                                  .warn = note};
     OK(dlf_bench_run(&r, cases, n, &o, "test"));
@@ -157,10 +160,62 @@ static void normalizations(void **state)
                                 : strstr(text, "no group_norm backward"));
         if (batch)
             assert_non_null(strstr(text, "older interface") ? text : strstr(text, "graph plan"));
-        if (!batch && !group) assert_non_null(strstr(text, "of 2, workspace 0.0 MB"));
+        if (!batch && !group) assert_non_null(strstr(text, "of 3, workspace 0.0 MB"));
     }
     assert_int_equal(r->n, 4 + 3 + 2 * 7);
     assert_int_equal(count_part(r, "cudnn"), expected);
+    dlf_bench_report_free(r);
+}
+
+static int calls, chosen;
+
+static dlf_status count_call(bench_subject *s)
+{
+    calls++;
+    return chosen == 1 ? dlf_fail(DLF_ERR_NO_KERNEL, "not this one") : DLF_OK;
+}
+
+static dlf_status choose_this(bench_subject *s, int which)
+{
+    chosen = which;
+    return DLF_OK;
+}
+
+static void a_way_that_was_found_is_not_searched_for_again(void **state)
+{
+    (void)state;
+    bench_subject s = {.device = kt_dev, .call = count_call};
+    int best = -1;
+    calls = 0;
+    OK(bench_fastest(&s, 3, choose_this, &best));
+    assert_int_equal(calls, 4 + 1 + 4);
+    assert_true(best == 0 || best == 2);
+    assert_int_equal(s.way, best + 1);
+    assert_int_equal(chosen, best);
+    s.way = 3;
+    calls = 0;
+    OK(bench_fastest(&s, 3, choose_this, &best));
+    assert_int_equal(calls, 1);
+    assert_int_equal(best, 2);
+    s.way = 2; /* one that does not run any more */
+    OK(bench_fastest(&s, 3, choose_this, &best));
+    assert_true(best != 1 && s.way == best + 1);
+}
+
+static void later_passes_go_on_with_the_peer(void **state)
+{
+    (void)state;
+    with_libraries("right");
+    passes = 2;
+    dlf_bench_report *r =
+        run("cudnn,cublaslt", "^conv1x1 forward .* nhwc 4x32x|layer_norm .*64x64", "f32");
+    passes = 1;
+    assert_int_equal(count_part(r, "cudnn"), r->n);
+    for (int i = 0; i < r->n; i++) {
+        assert_int_equal(r->rows[i].passes, 2);
+        for (int k = 0; k < r->rows[i].rounds; k++)
+            assert_true(find(&r->rows[i], "cudnn")->ns[DLF_BENCH_HOT][k] >= 0.0);
+    }
     dlf_bench_report_free(r);
 }
 
@@ -212,6 +267,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(convolutions),
         cmocka_unit_test(convolutions_in_other_types),
         cmocka_unit_test(normalizations),
+        cmocka_unit_test(a_way_that_was_found_is_not_searched_for_again),
+        cmocka_unit_test(later_passes_go_on_with_the_peer),
         cmocka_unit_test(no_plan_is_told),
         cmocka_unit_test(a_wrong_peer_is_told_and_not_timed)};
     return kt_close(cmocka_run_group_tests_name("peers of the bench", tests, NULL, NULL));
