@@ -322,6 +322,7 @@ expect 0 bench layer_norm --filter '64x64$' "${quick[@]}" --out bench.json --plo
 expect 0 bench --show bench.json --csv; says 'layer_norm forward f32 64x64,layer_norm,layer_norm,forward,f32,nchw,0,dlf,cold,5,'
 expect 0 bench --show bench.json --markdown; says '| layer_norm forward f32 64x64 |'
 expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
+expect 0 bench --show bench.json,bench.json --ops --out joined.json; says '| layer norm forward | 1 |'
 expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'
 expect 2 bench relu "${quick[@]}" --against cudn; complains "did you mean 'cudnn'"
 # A peer that is not here is one line, and no failure.

@@ -344,6 +344,38 @@ static void a_report_survives_storing(void **state)
     dlf_bench_report_free(b);
 }
 
+/* Another part of the same suite, and one of its rows measured again. */
+static void reports_are_joined(void **state)
+{
+    (void)state;
+    dlf_bench_report *a = made_up(350e3, 1.0, 1), *b = made_up(300e3, 1.0, 2),
+                     *c = made_up(200e3, 1.0, 3), *d = made_up(1e5, 1.0, 4);
+    b->rows->c.shape[0] = 7;
+    const double fresh = c->rows->runner[0].ns[DLF_BENCH_COLD][5];
+    free(d->manifest);
+    d->manifest = strdup("{\"device\":{\"name\":\"another\"}}");
+    OK(dlf_bench_join(a, b));
+    assert_int_equal(a->n, 2);
+    assert_int_equal(b->n, 0);
+    OK(dlf_bench_join(a, c));
+    assert_int_equal(a->n, 2);
+    near(a->rows[0].runner[0].ns[DLF_BENCH_COLD][5], fresh, 0.0);
+    assert_non_null(strstr(a->manifest, "\"parts\":[{},{},{}]"));
+    assert_int_equal(dlf_bench_join(a, d), DLF_ERR_INPUT);
+    assert_int_equal(d->n, 1);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    OK(dlf_bench_print_ops(f, a));
+    fclose(f);
+    assert_non_null(strstr(text, "| layer norm forward | 2 | |")); /* two cases, no peer */
+    free(text);
+    dlf_bench_report_free(a);
+    dlf_bench_report_free(b);
+    dlf_bench_report_free(c);
+    dlf_bench_report_free(d);
+}
+
 static void hostile_files_are_refused(void **state)
 {
     (void)state;
@@ -626,6 +658,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nan_is_never_the_same),
         cmocka_unit_test(what_is_too_good_is_suspect),
         cmocka_unit_test(a_report_survives_storing),
+        cmocka_unit_test(reports_are_joined),
         cmocka_unit_test(hostile_files_are_refused),
         cmocka_unit_test(figures_come_from_what_is_stored),
         cmocka_unit_test(choices_choose)};

@@ -11,7 +11,7 @@
 #include "report/plot.h"
 #include "result/atomic_file.h"
 
-typedef enum output { TABLE, JSON, CSV, MARKDOWN } output;
+typedef enum output { TABLE, JSON, CSV, MARKDOWN, OPS } output;
 
 static dlf_status real_value(const cli_args *a, const char *flag, double min, double max,
                              double *out)
@@ -29,13 +29,13 @@ static dlf_status real_value(const cli_args *a, const char *flag, double min, do
 
 static dlf_status read_output(output *out, const cli_args *a)
 {
-    static const char *const names[] = {"json", "csv", "markdown"};
+    static const char *const names[] = {"json", "csv", "markdown", "ops"};
     *out = TABLE;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (!cli_has(a, names[i])) continue;
         if (*out != TABLE)
             return dlf_fail(DLF_ERR_ARG,
-                            "dlf bench: --json, --csv and --markdown exclude each other");
+                            "dlf bench: --json, --csv, --markdown and --ops exclude each other");
         *out = (output)(i + 1);
     }
     return DLF_OK;
@@ -132,7 +132,8 @@ static dlf_status show(const dlf_bench_report *r, output what)
         [TABLE] = DLF_BENCH_TABLE, [CSV] = DLF_BENCH_CSV, [MARKDOWN] = DLF_BENCH_MARKDOWN};
     FILE *memory = open_memstream(&text, &size);
     if (!memory) return dlf_fail(DLF_ERR_OOM, "no memory for the table");
-    dlf_status status = dlf_bench_print(memory, r, formats[what], cli_is_utf8());
+    dlf_status status = what == OPS ? dlf_bench_print_ops(memory, r)
+                                    : dlf_bench_print(memory, r, formats[what], cli_is_utf8());
     if (fclose(memory) != 0 && status == DLF_OK)
         status = dlf_fail(DLF_ERR_OOM, "no memory for the table");
     if (status == DLF_OK) fwrite(text, 1, size, stdout);
@@ -187,12 +188,40 @@ static dlf_status deliver(const dlf_bench_report *r, dlf_status ended, const cli
     return ended == DLF_OK ? DLF_OK : dlf_fail(ended, "%s", sentence);
 }
 
+/* "a.json,b.json,...", joined. */
+static dlf_status load_stored(dlf_bench_report **out, const char *paths)
+{
+    *out = NULL;
+    while (*paths) {
+        const size_t n = strcspn(paths, ",");
+        char *path = strndup(paths, n);
+        dlf_bench_report *next = NULL;
+        dlf_status status = path ? dlf_bench_load(&next, path) : dlf_fail(DLF_ERR_OOM, "no memory");
+        free(path);
+        if (status == DLF_OK && *out) {
+            status = dlf_bench_join(*out, next);
+            dlf_bench_report_free(next);
+        } else if (status == DLF_OK) {
+            *out = next;
+        }
+        if (status != DLF_OK) {
+            dlf_bench_report_free(*out);
+            *out = NULL;
+            return status;
+        }
+        paths += n + (paths[n] == ',');
+    }
+    return *out ? DLF_OK : dlf_fail(DLF_ERR_ARG, "--show needs a file");
+}
+
 /* Stored results again: tables are functions of what was measured. */
 static dlf_status show_stored(const cli_call *call, output what)
 {
     dlf_bench_report *r = NULL;
-    DLF_TRY(dlf_bench_load(&r, cli_value(call->args, "show", "")));
-    dlf_status status = show(r, what);
+    const char *path = cli_value(call->args, "out", NULL);
+    DLF_TRY(load_stored(&r, cli_value(call->args, "show", "")));
+    dlf_status status = path ? store(r, path, call, what) : DLF_OK;
+    if (status == DLF_OK) status = show(r, what);
     if (status == DLF_OK) status = draw(r, call, what);
     dlf_bench_report_free(r);
     return status;
@@ -290,7 +319,10 @@ static const cli_flag flags[] = {
     CLI_FLAG("device", 0, "auto|cpu|cuda|cuda:N", "计算设备，默认 auto",
              "where to compute, default auto"),
     CLI_FLAG("list", 0, NULL, "只列出将要测的", "only list what would be timed"),
-    CLI_FLAG("show", 0, "FILE.json", "显示已存的结果，不计时", "show what is stored, time nothing"),
+    CLI_FLAG("show", 0, "FILE.json,...", "显示已存的结果，不计时；多个文件合为一个（--out 存下）",
+             "show what is stored, time nothing; several are joined (and stored by --out)"),
+    CLI_FLAG("ops", 0, NULL, "每种运算一行的 Markdown 表格",
+             "print a Markdown table, a line per op"),
     CLI_FLAG("out", 'o', "FILE.json", "存下全部样本", "store all samples"),
     CLI_FLAG("plot", 0, "DIR", "画图并写出表格", "draw figures and write tables into DIR"),
     CLI_FLAG("json", 0, NULL, "输出 JSON", "print JSON"),

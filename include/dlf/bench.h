@@ -269,6 +269,14 @@ typedef enum dlf_bench_format {
 DLF_MUST_CHECK dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r,
                                           dlf_bench_format format, bool utf8);
 
+/* Markdown, a line per op and direction: how many cases, peer's time / dlf's time in hot mode (median
+ * and least of the cases), share of the copy in cold mode (median). */
+DLF_MUST_CHECK dlf_status dlf_bench_print_ops(FILE *out, const dlf_bench_report *r);
+/* The rows of `other`, which is left without any, after those of `into` or in the place of rows of
+ * the same name. The manifest becomes that of `into` with both in "parts".
+ *   errors  DLF_ERR_INPUT  another device or another number of threads                          */
+DLF_MUST_CHECK dlf_status dlf_bench_join(dlf_bench_report *into, dlf_bench_report *other);
+
 /* Tables `times` and `peers`, figures `roofline`, `of_copy` and `peers`, for dlf_plot. */
 DLF_MUST_CHECK dlf_status dlf_bench_to_result(dlf_result **out, const dlf_bench_report *r);
 
