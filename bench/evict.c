@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/measure.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -76,7 +78,10 @@ void bench_evictor_free(bench_evictor *e)
 
 dlf_status bench_evict(bench_evictor *e, const bench_subject *s)
 {
-    if (on_gpu(e)) return dlf_tensor_zero(&e->sweep);
+    if (on_gpu(e)) {
+        DLF_TRY(dlf_cuda_reset_persisting(e->device));
+        return dlf_tensor_zero(&e->sweep);
+    }
 #if defined(__x86_64__)
     for (int i = 0; i < SUBJECT_TENSORS; i++)
         if (s->role[i] != ABSENT)

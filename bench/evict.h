@@ -7,8 +7,9 @@
 /* cpu: the cache lines of every operand are written back and dropped (CLFLUSH): exactly these, from
  *   every cache of the machine, whatever its size. What is not x86 reads through twice the last
  * cache. cuda: 2 MiB per multiprocessor are zeroed, 256 at the most: more than any L2 so far (H200:
- * 50 MB, B200: 126 MB). It is queued, not waited for: while it runs, the
- * work to be timed is being queued, so that launch latency is not in the interval. */
+ * 50 MB, B200: 126 MB). Before, lines
+ * that were set aside as persisting lose that mark. It is queued, not waited for: while it runs,
+ * the work to be timed is being queued, so that launch latency is not in the interval. */
 typedef struct bench_evictor {
     dlf_device *device;
     dlf_tensor sweep; /* cuda */

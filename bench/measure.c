@@ -202,6 +202,11 @@ dlf_status bench_time_case(bench_session *s, dlf_bench_row *row, bench_gate *gat
     DLF_TRY_DONE(some_rounds(s, &t, row, pass));
     bench_telemetry_join(&row->telemetry, bench_telemetry_end(s->telemetry), pass);
     row->pass_end[row->passes++] = row->rounds;
+    for (int i = 0; i < t.n; i++) {
+        row->runner[i].launches = t.runner[i].launches;
+        row->runner[i].host_ns =
+            pass ? fmin(row->runner[i].host_ns, t.runner[i].host_ns) : t.runner[i].host_ns;
+    }
     if (s->o->gate) DLF_TRY_DONE(bench_gate_again(gate, &ours));
     row->runner[0].check = gate->check;
     if (!(s->o->distort & DLF_DISTORT_SEQUENTIAL) && row->passes >= least_passes(s->o) &&

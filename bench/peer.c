@@ -37,6 +37,7 @@ static char *script_of(const char *name)
  * peers close by themselves: one that kept them open would keep those peers alive. */
 static void become(const char *const *words, const int in[2], const int out[2])
 {
+    setpgid(0, 0); /* an interrupt is for us: we end it */
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
     execvp(words[0], (char *const *)words);
@@ -200,7 +201,7 @@ static json_t *description(const dlf_bench_case *c)
 dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_case *c,
                                 double hot_ns)
 {
-    *r = (bench_runner){.sample = sample, .peer = p, .calls = 1};
+    *r = (bench_runner){.sample = sample, .peer = p, .calls = 1, .launches = -1.0, .host_ns = NAN};
     snprintf(r->name, sizeof r->name, "%s", p->name);
     json_t *answer;
     DLF_TRY(ask(p,

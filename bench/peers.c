@@ -2,6 +2,7 @@
  * peers.c -- who competes, and what the peers inside this process share. */
 #include "bench/peers.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,7 +258,7 @@ static dlf_status enlist(bench_peers *p, contestant *c, bench_runner *r, const b
 static dlf_status join(bench_peers *p, contestant *c, bench_runner *r, const bench_subject *ours,
                        bench_gate *gate, bench_evictor *e)
 {
-    *r = (bench_runner){.calls = 1};
+    *r = (bench_runner){.calls = 1, .launches = -1.0, .host_ns = NAN};
     snprintf(r->name, sizeof r->name, "%s",
              c->inside    ? c->inside->name
              : c->process ? bench_peer_name(c->process)

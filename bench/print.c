@@ -101,13 +101,20 @@ static void print_table(FILE *out, const dlf_bench_report *r, bool utf8)
     for (int i = 0; i < r->n; i++) table_row(out, &r->rows[i], utf8, peers, before);
 }
 
+/* A cell, empty for what is not known. */
+static void print_known(FILE *out, double x)
+{
+    if (!isnan(x)) fprintf(out, "%.6g", x);
+    fputc(',', out);
+}
+
 static void print_csv(FILE *out, const dlf_bench_report *r)
 {
     fprintf(out, "case,family,op,direction,dtype,layout,version,runner,mode,rounds,stopped,median_"
                  "ns,q1_ns,q3_ns,p95_ns,min_ns,"
                  "ci_low_ns,ci_high_ns,bytes,flops,gb_per_s,gflop_per_s,of_copy,of_copy_low,of_"
-                 "copy_high,error,tolerance,ok,"
-                 "same_bits,flags\n");
+                 "copy_high,of_spec,launches,host_ns,error,"
+                 "tolerance,ok,same_bits,flags\n");
     for (int i = 0; i < r->n; i++) {
         const dlf_bench_row *row = &r->rows[i];
         const dlf_bench_case *c = &row->c;
@@ -131,6 +138,9 @@ static void print_csv(FILE *out, const dlf_bench_report *r)
                         s.time.q3, s.time.p95, s.time.min, s.time.lo, s.time.hi, row->bytes,
                         row->flops, s.gb_per_s, s.gflop_per_s, s.of_copy.value, s.of_copy.lo,
                         s.of_copy.hi);
+                print_known(out, r->spec_gb_per_s > 0.0 ? s.gb_per_s / r->spec_gb_per_s : NAN);
+                print_known(out, row->runner[k].launches >= 0.0 ? row->runner[k].launches : NAN);
+                print_known(out, row->runner[k].host_ns);
                 if (q->done)
                     fprintf(out, "%.6g,%.6g,%d,%d,%s\n", q->error, q->tolerance, q->ok,
                             q->same_bits, words);

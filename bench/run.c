@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/measure.h"
 #include "bench/manifest.h"
 #include "bench/measure.h"
 #include "bench/pin.h"
@@ -119,6 +120,8 @@ dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_case *cases, in
     dlf_status status = session_open(&s, options);
     if (status == DLF_OK) status = run_passes(&s, r, n);
     r->complete = status == DLF_OK;
+    if (!strcmp(options->device->backend->name, "cuda"))
+        r->spec_gb_per_s = dlf_cuda_memory_info(options->device).spec_gb_per_s;
     if (status == DLF_OK || status == DLF_ERR_CANCELLED) {
         const char *peers[DLF_BENCH_RUNNERS] = {NULL};
         bench_peers_versions(s.peers, peers);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "backend/measure.h"
+
 enum { MOST_CALLS = 4096, GRAPH_CALLS = 32, HOST_PER_DEVICE = 100 };
 
 int bench_hot_calls(double hot_ns, double device_ns, double host_ns)
@@ -43,7 +45,9 @@ static dlf_status time_calls(bench_runner *r, int calls, double *ns)
 {
     const dlf_backend *b = r->subject->device->backend;
     DLF_TRY(b->time_start(r->subject->device));
+    const double start = now_ns();
     for (int i = 0; i < calls; i++) DLF_TRY(call(r));
+    r->host_ns = fmin(r->host_ns, (now_ns() - start) / calls); /* NaN gives way */
     DLF_TRY(b->time_stop(r->subject->device, ns));
     *ns /= calls;
     return DLF_OK;
@@ -84,8 +88,10 @@ static void record(bench_runner *r)
     dlf_status status = DLF_OK;
     for (int i = 0; i < r->graph_calls && status == DLF_OK; i++)
         status = r->subject->call(r->subject);
-    if (dlf_record_end(dev, &r->recording) == DLF_OK && status == DLF_OK)
-        r->modes |= 1u << DLF_BENCH_GRAPH;
+    if (dlf_record_end(dev, &r->recording) != DLF_OK || status != DLF_OK) return;
+    r->modes |= 1u << DLF_BENCH_GRAPH;
+    if (dlf_recording_launches(r->recording) > 0)
+        r->launches = (double)dlf_recording_launches(r->recording) / r->graph_calls;
 }
 
 dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s, bench_evictor *e,
@@ -98,12 +104,17 @@ dlf_status bench_runner_of(bench_runner *r, const char *name, bench_subject *s, 
                         .evictor = e,
                         .slow = distort & DLF_DISTORT_SLOW ? 1.05 : 0.0,
                         .evicts = !(distort & DLF_DISTORT_NO_EVICT),
-                        .calls = 1};
+                        .calls = 1,
+                        .launches = -1.0,
+                        .host_ns = NAN};
     snprintf(r->name, sizeof r->name, "%s", name);
     double ns;
     DLF_TRY(time_calls(r, 1, &ns));
     const double start = now_ns();
+    const int64_t regions = dlf_team_regions();
     DLF_TRY(time_calls(r, 2, &ns));
+    if (regions >= 0 && !strcmp(s->device->backend->name, "cpu"))
+        r->launches = 0.5 * (double)(dlf_team_regions() - regions);
     r->calls = bench_hot_calls(hot_ns, ns, 0.5 * (now_ns() - start));
     r->graph_calls = r->calls < GRAPH_CALLS ? r->calls : GRAPH_CALLS;
     record(r);

@@ -20,6 +20,8 @@ struct bench_runner {
     bool evicts;
     int calls;       /* of a hot sample, so that the clock's resolution does not matter */
     int graph_calls; /* of a recording */
+    double launches; /* of a call: kernels, fills and copies (cuda), parallel regions (cpu); -1   */
+    double host_ns;  /* the least that queueing a hot call took; NaN: not known                   */
     dlf_recording *recording;
     /* a peer process */
     struct bench_peer *peer;

@@ -55,6 +55,8 @@ static json_t *runner_object(const dlf_bench_runner_result *r, int rounds)
         if (r->ns[m])
             json_object_set_new(o, dlf_bench_mode_name((dlf_bench_mode)m),
                                 mode_object(r->ns[m], rounds));
+    if (r->launches >= 0.0) json_object_set_new(o, "launches", number(r->launches));
+    if (!isnan(r->host_ns)) json_object_set_new(o, "host_ns", number(rounded(r->host_ns)));
     const dlf_bench_check *c = &r->check;
     if (c->done)
         json_object_set_new(o, "check",
@@ -123,8 +125,9 @@ dlf_status dlf_bench_to_json(char **out, const dlf_bench_report *r)
     json_t *rows = json_array();
     for (int i = 0; i < r->n; i++) json_array_append_new(rows, row_object(&r->rows[i]));
     json_t *manifest = json_loads(r->manifest ? r->manifest : "{}", 0, NULL);
-    json_t *o = json_pack("{s:s, s:b, s:o, s:o}", "schema", "dlf.bench/1", "complete",
-                          (int)r->complete, "manifest", manifest, "rows", rows);
+    json_t *o = json_pack("{s:s, s:b, s:f, s:o, s:o}", "schema", "dlf.bench/1", "complete",
+                          (int)r->complete, "spec_gb_per_s", r->spec_gb_per_s, "manifest", manifest,
+                          "rows", rows);
     *out = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(o);
     return *out ? DLF_OK : dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for the JSON text");
@@ -208,6 +211,9 @@ static dlf_status read_runner(dlf_bench_runner_result *out, const json_t *j, int
         const json_t *mode = json_object_get(j, dlf_bench_mode_name((dlf_bench_mode)m));
         if (mode) DLF_TRY(read_samples(&out->ns[m], mode, rounds, r));
     }
+    const json_t *launches = json_object_get(j, "launches");
+    out->launches = launches ? number_of(launches) : -1.0;
+    out->host_ns = number_of(json_object_get(j, "host_ns"));
     const json_t *c = json_object_get(j, "check");
     out->check = (dlf_bench_check){.done = c != NULL,
                                    .error = number_of(json_object_get(c, "error")),
@@ -290,6 +296,7 @@ dlf_status dlf_bench_load(dlf_bench_report **out, const char *path)
     }
     r->manifest = json_dumps(json_object_get(document, "manifest"), JSON_COMPACT);
     r->complete = json_is_true(json_object_get(document, "complete"));
+    r->spec_gb_per_s = json_number_value(json_object_get(document, "spec_gb_per_s"));
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const reader where = {path, (int)i};
         r->n = (int)i + 1;

@@ -156,6 +156,8 @@ static dlf_bench_report *made_up(double time, double machine, uint32_t member)
     static const char *const names[] = {"dlf", "copy", "gemm"};
     const double times[] = {time, 300e3, 70e3};
     for (int i = 0; i < 3; i++) {
+        row->runner[i].launches = 2.0 * i - 1.0; /* the first is not known */
+        row->runner[i].host_ns = i ? 1e3 * i : NAN;
         snprintf(row->runner[i].name, sizeof row->runner[i].name, "%s", names[i]);
         row->runner[i].ns[DLF_BENCH_COLD] = of(machine * times[i], 10 * member + (uint32_t)i);
     }
@@ -532,6 +534,9 @@ static void every_family_passes_the_gate(void **state)
             assert_int_equal(ns != NULL, m != DLF_BENCH_GRAPH || dlf_device_records(kt_dev));
             for (int k = 0; ns && k < row->rounds; k++) assert_true(ns[k] >= 0.0);
         }
+        assert_true(row->runner[0].launches >= 1.0 || row->runner[0].launches == -1.0);
+        if (dlf_device_records(kt_dev)) assert_true(row->runner[0].launches >= 1.0);
+        assert_true(row->runner[0].host_ns > 0.0);
         assert_true(row->bytes > 0.0 && row->bytes_moved >= row->bytes);
         assert_true(fabs(row->copy_bytes / row->bytes - 1.0) < 0.01);
     }

@@ -15,6 +15,8 @@
  * the other, so it aborts. Nested regions run on the thread that meets them.
  *
  * Other compilers call other runtimes (clang: libomp) and never come here. */
+#include "backend/measure.h"
+
 #if defined(__GNUC__) && !defined(__clang__)
 #include <limits.h>
 #include <pthread.h>
@@ -52,6 +54,7 @@ static struct {
     long loop_last, loop_step, loop_chunk;
     pthread_mutex_t loop_lock;
 
+    _Atomic int64_t regions; /* begun so far */
     _Atomic bool busy; /* a region is running: a second host thread then runs its own alone */
     int workers;
     _Atomic int sleepers;
@@ -147,6 +150,7 @@ void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned 
 {
     (void)flags; /* proc_bind */
     bool free_team = false;
+    atomic_fetch_add_explicit(&team.regions, 1, memory_order_relaxed);
     if (threads > 1 && part_count == 1 &&
         atomic_compare_exchange_strong(&team.busy, &free_team, true)) {
         have_workers((int)threads - 1);
@@ -257,5 +261,15 @@ void GOMP_atomic_start(void)
 void GOMP_atomic_end(void)
 {
     pthread_mutex_unlock(&atomic_lock);
+}
+
+int64_t dlf_team_regions(void)
+{
+    return atomic_load(&team.regions);
+}
+#else
+int64_t dlf_team_regions(void)
+{
+    return -1;
 }
 #endif

@@ -30,6 +30,7 @@ typedef struct dlf_cuda_pool {
 typedef struct dlf_cuda_recording {
     struct dlf_cuda_recording *next; /* in `retired` */
     cudaGraphExec_t exec;
+    size_t nodes;          /* 0: the runtime did not say */
     dlf_cuda_pool scratch; /* what was released while recording: a replay writes it */
     bool lost;             /* a block could not be remembered there                 */
 } dlf_cuda_recording;

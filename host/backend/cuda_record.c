@@ -90,6 +90,10 @@ dlf_status dlf_cuda_record_end(dlf_device *dev, void **out)
     if (status == DLF_OK && out)
         status = dlf_cuda_check(cudaGraphInstantiate(&recording->exec, graph, 0),
                                 "cudaGraphInstantiate");
+    if (status == DLF_OK && cudaGraphGetNodes(graph, NULL, &recording->nodes) != cudaSuccess) {
+        (void)cudaGetLastError();
+        recording->nodes = 0;
+    }
     destroy_graph(graph);
     if (status == DLF_OK && out)
         *out = recording;

@@ -2,7 +2,7 @@
  * no_cuda.c -- the CUDA half of a build without the CUDA Toolkit: there is no such device. */
 #include <stddef.h>
 
-#include "dlf/backend.h"
+#include "backend/measure.h"
 
 static const char reason[] = "this dlf was built without the CUDA Toolkit";
 
@@ -23,4 +23,19 @@ const dlf_backend dlf_backend_cuda = {.name = "cuda", .open = no_open};
 void *dlf_cuda_stream(const dlf_device *dev)
 {
     return NULL;
+}
+
+dlf_memory_info dlf_cuda_memory_info(const dlf_device *dev)
+{
+    return (dlf_memory_info){0, 0.0};
+}
+
+dlf_status dlf_cuda_reset_persisting(const dlf_device *dev)
+{
+    return DLF_OK;
+}
+
+int dlf_cuda_recording_launches(const void *recording)
+{
+    return 0;
 }

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "backend/measure.h"
+
 struct dlf_recording {
     dlf_device *device;
     void *impl; /* the backend's */
@@ -66,4 +68,9 @@ void dlf_recording_free(dlf_recording *recording)
     if (!recording) return;
     recording->device->backend->recording_free(recording->device, recording->impl);
     free(recording);
+}
+
+int dlf_recording_launches(const dlf_recording *recording)
+{
+    return recording ? dlf_cuda_recording_launches(recording->impl) : 0;
 }

@@ -21,11 +21,28 @@ static const struct column {
       "median time per call, back to back for about 0.2 ms, operands where the last call left "
       "them"}},
     {"+-95%",
-     {"冷缓存中位数 95% 区间的一半，1.57 (q3 − q1)/√n，占中位数的百分比（McGill、Tukey、Larsen "
-      "1978）",
-      "half the 95 % interval of the cold median, 1.57 (q3 - q1)/sqrt(n), in per cent of it "
-      "(McGill, "
-      "Tukey & Larsen 1978)"}},
+     {"冷缓存时间 95% 区间的一半，占其百分比：各遍（每遍用新的内存）之间的差别与遍内的噪声都算在内",
+      "half the 95 % interval of the cold time, in per cent of it: it knows how passes, each in "
+      "fresh "
+      "memory, differ, as well as the noise within them"}},
+    {"now / before",
+     {"--baseline：本程序的时间 ÷ 另一个 dlf 的时间，两个进程在同样的轮次里计时，附 95% 区间",
+      "--baseline: time of this dlf / time of the other one, two processes timed in the same "
+      "rounds, "
+      "with a 95 % interval"}},
+    {"launches",
+     {"一次调用的内核、填充与拷贝数（GPU，由 CUDA 图数出），或并行区域数（CPU）；在 CSV 与 JSON 中",
+      "kernels, fills and copies of a call (GPU, counted in its CUDA graph), or parallel regions "
+      "(CPU); "
+      "in CSV and JSON"}},
+    {"host_ns",
+     {"一次热调用至少占用主机多久：GPU 上是排队的时间，CPU 上是全部；在 CSV 与 JSON 中",
+      "the least that a hot call kept the host: queueing it on a GPU, all of it on a CPU; in CSV "
+      "and "
+      "JSON"}},
+    {"of_spec",
+     {"GB/s ÷ 显存的标称带宽（2 × 显存时钟 × 位宽）；只在 CSV 中，仅 GPU",
+      "GB/s / what the memory's clock and bus width allow (2 x clock x width); in CSV, GPU only"}},
     {"GB/s",
      {"理想字节数 ÷ 冷缓存中位时间；理想：每个操作数只搬一次，不管内核实际搬多少",
       "ideal bytes / cold median; ideal: every operand once, whatever the kernel moves"}},

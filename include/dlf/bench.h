@@ -181,6 +181,10 @@ typedef struct dlf_bench_runner_result {
     char name[16];               /* "dlf", "copy", "gemm", "torch", "cudnn", ...              */
     char note[160];              /* the peer's plan; or why there are no samples              */
     double *ns[DLF_BENCH_MODES]; /* per round; NULL: not measured                             */
+    double launches; /* of a call: kernels, fills, copies (cuda), parallel regions (cpu); -1: not
+                        known                                                                 */
+    double host_ns;  /* the least that a hot call kept the host: queueing it (cuda), all of it
+                        (cpu); NaN: not known                                                 */
     dlf_bench_check check;
 } dlf_bench_runner_result;
 
@@ -214,6 +218,7 @@ typedef struct dlf_bench_row {
 
 typedef struct dlf_bench_report {
     char *manifest; /* JSON object                                                               */
+    double spec_gb_per_s; /* of the device's memory: clock x bus width; 0: not known             */
     dlf_bench_row *rows;
     int n;
     bool complete;

@@ -406,6 +406,13 @@ cudaError_t cudaDeviceGetPCIBusId(char *id, int length, int device)
     return cudaSuccess;
 }
 
+/* Here nothing is set aside in a cache. */
+cudaError_t cudaCtxResetPersistingL2Cache(void)
+{
+    SIMT_ENTER();
+    return cudaSuccess;
+}
+
 /* ---- memory pools: settings of the allocator behind cudaMallocAsync(), of no effect ---- */
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool, int device)

@@ -338,3 +338,15 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     SIMT_ENTER();
     return simt_record(destroy(graph, 0));
 }
+
+/* Only their number: a node has no handle here. */
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
+{
+    SIMT_ENTER();
+    if (!count || nodes) return simt_record(cudaErrorInvalidValue);
+    pthread_mutex_lock(&lock);
+    const struct CUgraph_st *g = find_graph(graph, 0);
+    if (g) *count = g->count;
+    pthread_mutex_unlock(&lock);
+    return g ? cudaSuccess : simt_record(cudaErrorInvalidValue);
+}
