@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * kernels.c -- one normalization, activation or 1x1 convolution at a time, timed on request. A peer
- * script (bench/peers/kernels.py, conv1x1.py) drives it over stdin and stdout and takes turns with
+ * script (bench/peers/conv1x1.py) drives it over stdin and stdout and takes turns with
  * it:
  *
  *   norm KIND DIRECTION LAYOUT DTYPE ACTIVATION GROUPS VERSION P N C H W   prepare; "ok BYTES"

@@ -2,6 +2,7 @@
  * subject.c -- operands: the same random numbers on every device. */
 #include "bench/subject.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,23 +165,30 @@ static dlf_status gemm_once(bench_subject *s)
     return dlf_gemm(&s->t[C], &s->t[A], &s->t[B], (dlf_gemm_args){.alpha = 1.0});
 }
 
+/* C = A B, all of them n x n. */
+static dlf_status square_product(bench_subject *s, int64_t n)
+{
+    const int64_t shape[] = {1, n, n};
+    const dlf_dtype real = s->device->real;
+    DLF_TRY(bench_input(s, A, real, DLF_F32, 3, shape, 0.0, 1.0));
+    DLF_TRY(bench_input(s, B, real, DLF_F32, 3, shape, 0.0, 1.0));
+    DLF_TRY(bench_output(s, C, real, 3, shape));
+    s->flops = 2.0 * (double)(n * n * n);
+    s->bytes = s->bytes_moved = 12.0 * (double)(n * n);
+    s->depth = (double)n;
+    s->call = gemm_once;
+    return DLF_OK;
+}
+
 dlf_status bench_subject_gemm(bench_subject *s, dlf_device *device)
 {
     /* A few microseconds to a few hundred, on a device of any size. */
     const bool gpu = !strcmp(device->backend->name, "cuda");
-    const int64_t n = gpu ? 16 * device->info.threads : device->real == DLF_F64 ? 48 : 192;
-    const int64_t shape[] = {1, n, n};
     *s = (bench_subject){.device = device, .c = {.dtype = DLF_F32}};
-    dlf_status status;
-    DLF_TRY_DONE(bench_input(s, A, device->real, DLF_F32, 3, shape, 0.0, 1.0));
-    DLF_TRY_DONE(bench_input(s, B, device->real, DLF_F32, 3, shape, 0.0, 1.0));
-    DLF_TRY_DONE(bench_output(s, C, device->real, 3, shape));
-    s->flops = 2.0 * (double)(n * n * n);
-    s->bytes = s->bytes_moved = 12.0 * (double)(n * n);
-    s->call = gemm_once;
-    return DLF_OK;
-done:
-    bench_subject_free(s);
+    const dlf_status status = square_product(s, gpu ? 16 * device->info.threads
+                                                : device->real == DLF_F64 ? 48
+                                                                          : 192);
+    if (status != DLF_OK) bench_subject_free(s);
     return status;
 }
 
@@ -195,8 +203,20 @@ static dlf_status write_once(bench_subject *s)
     return dlf_tensor_zero(&s->t[C]);
 }
 
+/* What multiplying and adding reaches. The side is the size's root, at most 1024, and 4096 for
+ * sizes that only a GPU is given: longer ones would take the definition minutes. */
+static dlf_status build_fma(bench_subject *s)
+{
+    const int64_t size = s->c.shape[0];
+    return square_product(s, size >= 1 << 28  ? 4096
+                             : size > 1 << 20 ? 1024
+                                              : (int64_t)sqrt((double)size));
+}
+
 dlf_status bench_build_ceiling(bench_subject *s)
 {
+    if (!strcmp(s->c.op, "fma")) return build_fma(s);
+
     static const struct {
         const char *op;
         int reads, writes;

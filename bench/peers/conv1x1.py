@@ -15,13 +15,33 @@ import json
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from kernels import Ours, quartiles  # noqa: E402
-
 SHAPES = pathlib.Path(__file__).parents[1] / "resnet50_1x1.tsv"
+
+
+class Ours:
+    def __init__(self, binary, device, threads):
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen([binary, device], env=env, text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+        self.name = self.process.stdout.readline().strip()
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        reply = self.process.stdout.readline().strip()
+        if not reply.startswith("ok "):
+            raise RuntimeError(f"{line}: {reply or 'bench_kernels died'}")
+        return float(reply[3:])
+
+
+def quartiles(values):
+    q = statistics.quantiles(values, n=4)
+    return {"median": statistics.median(values), "q1": q[0], "q3": q[2], "n": len(values),
+            "samples": [float(f"{v:.5g}") for v in values]}
 
 
 def shapes():

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * bench_store.h -- stored measurements of kernels, for experiments that speak of cost: the JSON
- * files in bench/results/DEVICE, reports of `dlf bench` or of bench/peers/kernels.py. */
+ * files in bench/results/DEVICE, reports of `dlf bench`, or what a script before it wrote. */
 #ifndef DLF_BENCH_STORE_H
 #define DLF_BENCH_STORE_H
 #include "dlf/experiment.h"
