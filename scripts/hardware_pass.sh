@@ -85,7 +85,7 @@ fi
 # cuBLASLt search for their plans. Their file travels with the experiments.
 suite=gpu convs=resnet50
 [ "$device" = cuda ] || suite=small convs=small
-bench=("$build/dlf" bench --device "$device" --quiet --max-noise 2 --against best,unfused)
+bench=("$build/dlf" bench --device "$device" --quiet --max-noise 2 --passes 1 --against best,unfused)
 python3 -c 'import torch' 2>/dev/null || skip "PyTorch as a peer" "no torch in python3"
 mkdir -p "$build/out"
 stage "timings, small, gated" 60 tests.txt "${bench[@]}" all --suite small --time 0.05 --out "$out/bench_small.json"
