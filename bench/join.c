@@ -101,21 +101,64 @@ static op_line *line_of(op_line *lines, int *n, const dlf_bench_case *c, double 
     return &lines[(*n)++];
 }
 
+/* The peer's time / ours in hot mode; false: no peer was timed. */
+static bool over_peer(dlf_bench_summary *hot, const dlf_bench_row *row)
+{
+    return !row->skipped[0] && dlf_bench_summarise(hot, row, 0, DLF_BENCH_HOT, 1.0) &&
+           hot->peer_name;
+}
+
 static void note_row(op_line *line, const dlf_bench_row *row)
 {
     dlf_bench_summary cold, hot;
     line->cases++;
-    if (dlf_bench_summarise(&hot, row, 0, DLF_BENCH_HOT, 1.0) && hot.peer_name)
-        line->ratio[line->ratios++] = hot.peer.value;
+    if (over_peer(&hot, row)) line->ratio[line->ratios++] = hot.peer.value;
     if (dlf_bench_summarise(&cold, row, 0, DLF_BENCH_COLD, 1.0) && !isnan(cold.of_copy.value))
         line->share[line->shares++] = cold.of_copy.value;
 }
 
-static void print_lines(FILE *out, const op_line *lines, int n)
+/* The only peer that there is, by name. */
+static const char *against(const dlf_bench_report *r)
+{
+    dlf_bench_summary hot;
+    const char *name = NULL;
+    for (int i = 0; i < r->n; i++) {
+        if (!over_peer(&hot, &r->rows[i])) continue;
+        if (name && strcmp(name, hot.peer_name)) return "the fastest peer";
+        name = hot.peer_name;
+    }
+    return name ? name : "the fastest peer";
+}
+
+/* How many rows keep up with the fastest peer, and which do not (NaN does not). */
+static void print_behind(FILE *out, const dlf_bench_report *r)
+{
+    dlf_bench_summary hot;
+    int rows = 0, abreast = 0;
+    for (int i = 0; i < r->n; i++)
+        if (over_peer(&hot, &r->rows[i])) {
+            rows++;
+            abreast += hot.peer.value >= 1.0;
+        }
+    if (!rows) return;
+    fprintf(out, "\n%d of %d rows at least as fast", abreast, rows);
+    const char *before = "; behind:";
+    for (int i = 0; i < r->n; i++) {
+        char name[DLF_BENCH_NAME];
+        if (!over_peer(&hot, &r->rows[i]) || hot.peer.value >= 1.0) continue;
+        fprintf(out, "%s %s (%.2f, 95 %% interval %.2f to %.2f)", before,
+                dlf_bench_case_name(name, &r->rows[i].c), hot.peer.value, hot.peer.lo, hot.peer.hi);
+        before = ",";
+    }
+    fprintf(out, ".\n");
+}
+
+static void print_lines(FILE *out, const op_line *lines, int n, const char *peer)
 {
     fprintf(out,
-            "| | shapes | times as fast as the fastest peer, hot: median (least) | of the copy, "
-            "cold: median |\n| --- | ---: | ---: | ---: |\n");
+            "| | shapes | times as fast as %s, hot: median (least) | of the copy, cold: median |\n"
+            "| --- | ---: | ---: | ---: |\n",
+            peer);
     for (int i = 0; i < n; i++) {
         const op_line *l = &lines[i];
         char op[24];
@@ -146,7 +189,10 @@ dlf_status dlf_bench_print_ops(FILE *out, const dlf_bench_report *r)
         if (!r->rows[i].skipped[0])
             note_row(line_of(lines, &n, &r->rows[i].c, room, r->n), &r->rows[i]);
     const bool ok = lines && room;
-    if (ok) print_lines(out, lines, n);
+    if (ok) {
+        print_lines(out, lines, n, against(r));
+        print_behind(out, r);
+    }
     free(room);
     free(lines);
     if (!ok) return dlf_fail(DLF_ERR_OOM, "no memory for the table of ops");

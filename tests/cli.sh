@@ -3,6 +3,7 @@
 # cli.sh DLF SOURCE -- the program as a user meets it: good, bad and hostile command lines.
 set -u
 dlf=$(realpath -e "$1") || exit 1
+source=$(realpath -e "$2") || exit 1
 unset DLF_CPU_LEVEL DLF_BLAS DLF_DATA LC_ALL LC_MESSAGES NO_COLOR
 export LANG=C.UTF-8
 work=$(mktemp -d)
@@ -323,6 +324,8 @@ expect 0 bench --show bench.json --csv; says 'layer_norm forward f32 64x64,layer
 expect 0 bench --show bench.json --markdown; says '| layer_norm forward f32 64x64 |'
 expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
 expect 0 bench --show bench.json,bench.json --ops --out joined.json; says '| layer norm forward | 1 |'
+expect 0 bench --show "$source/bench/results/cpu-xeon-emerald-rapids/norms_activations.json" --ops
+[[ $(<"$source/README.md") == *"$(<stdout)"* ]] || fail "README's table is another one"
 expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'
 expect 2 bench relu "${quick[@]}" --against cudn; complains "did you mean 'cudnn'"
 # A peer that is not here is one line, and no failure.

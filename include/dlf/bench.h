@@ -275,7 +275,8 @@ DLF_MUST_CHECK dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r,
                                           dlf_bench_format format, bool utf8);
 
 /* Markdown, a line per op and direction: how many cases, peer's time / dlf's time in hot mode (median
- * and least of the cases), share of the copy in cold mode (median). */
+ * and least of the cases), share of the copy in cold mode (median); then how many rows keep up with
+ * the peer, and those that do not. */
 DLF_MUST_CHECK dlf_status dlf_bench_print_ops(FILE *out, const dlf_bench_report *r);
 /* The rows of `other`, which is left without any, after those of `into` or in the place of rows of
  * the same name. The manifest becomes that of `into` with both in "parts".
