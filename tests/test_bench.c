@@ -544,6 +544,26 @@ static void every_family_passes_the_gate(void **state)
     dlf_bench_report_free(r);
 }
 
+static void tensor_cores_have_a_ceiling_on_a_gpu(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = NULL;
+    const bool gpu = !strcmp(kt_dev->backend->name, "cuda");
+    OK(run_small(&r, "^tensor move .* 16384$", "f32,tf32,bf16", 0, 0));
+    assert_int_equal(r->n, 2);
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_row *row = &r->rows[i];
+        if (gpu) {
+            assert_string_equal(row->skipped, "");
+            assert_true(row->runner[0].check.done && row->runner[0].check.ok);
+            near(row->flops, 2.0 * 32 * 32 * 32, 0.0);
+        } else {
+            assert_non_null(strstr(row->skipped, "--device cuda"));
+        }
+    }
+    dlf_bench_report_free(r);
+}
+
 /* In the bed every gate gives up: after three times no more is tried. */
 static void hot_samples_use_the_gate(dlf_cuda_gate *gate, int given_up)
 {
@@ -711,6 +731,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest device[] = {
         cmocka_unit_test(pinned_threads_are_free_again), /* before a run could leave them bound */
         cmocka_unit_test(every_family_passes_the_gate),
+        cmocka_unit_test(tensor_cores_have_a_ceiling_on_a_gpu),
         cmocka_unit_test(a_gate_holds_or_gives_up),
         cmocka_unit_test(a_wrong_result_is_told),
         cmocka_unit_test(versions_that_are_not_there_are_skipped_with_a_reason),
