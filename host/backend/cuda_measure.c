@@ -92,4 +92,5 @@ void dlf_cuda_gate_free(dlf_cuda_gate *gate, dlf_device *dev)
     dlf_cuda_bind_quietly(dev);
     (void)cudaStreamSynchronize(dlf_cuda_of(dev)->stream);
     (void)cudaFreeHost(gate);
+    (void)cudaGetLastError(); /* of these two: not the next call's */
 }
