@@ -13,9 +13,7 @@
 typedef struct bench_evictor {
     dlf_device *device;
     dlf_tensor sweep; /* cuda */
-    struct dlf_cuda_gate
-        *gate;  /* cuda: hot samples are queued behind it; NULL: nothing is held up */
-    char *walk; /* not x86 */
+    char *walk;       /* not x86 */
     size_t walk_size;
 } bench_evictor;
 

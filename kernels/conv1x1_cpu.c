@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * conv1x1_cpu.c -- 1x1 convolution on the CPU, from the register blocks of cpu_block.h.
  *
- * Vectors run along what is contiguous in y: channels (NHWC: rows of a block are positions, w is
- * packed once into panels of NR columns) or positions (NCHW: rows are channels, w is packed into
- * panels of MR rows, x tile by tile). A task is a tile of positions and a group of channels; what
- * follows the sums is done while the tile is in the cache. How the work is cut depends on the shape
- * alone, so that the statistics do not depend on the number of threads. */
+ * Vectors run along what is contiguous in y: channels (NHWC: rows of a block are positions, read
+ * where they are; w is turned into panels of WIDE columns) or positions (NCHW: rows are channels;
+ * the forward pass reads w where it is, the positions of a tile are packed). A task is a tile of
+ * positions and a group of channels; what follows the sums is done while the tile is in the cache.
+ * How positions are cut depends on the shape alone, so that the statistics do not depend on the
+ * number of threads. */
 #include "conv1x1_cpu.h"
 
 enum {
     DEPTH = 512,         /* of the sums in one go                                              */
-    TILE = 120,          /* positions of a tile, NHWC: whole blocks of 12, 6 and 4             */
-    TILE_NCHW = 128,     /* and NCHW: whole blocks of 32, 16 and 8                             */
+    TILE = 120,          /* positions of a tile at most, NHWC: whole blocks of 12, 6 and 4     */
+    TILE_NCHW = 208,     /* and NCHW: whole vectors                                            */
     LD = TILE_NCHW + 16, /* of packed positions: rows of x would share L1 sets at a power of two */
     ROW = DEPTH + 16,    /* the same for copied rows                                           */
     INPUTS = DEPTH * LD, /* floats of a tile's inputs; TILE rows of ROW are less               */
-    FAR = 256,           /* beyond this distance rows share L1 sets                            */
-    TASKS = 16,          /* as many at least, if the shape has them                            */
-    WIDEST = 512,        /* channels of a task at most: its weights stay in L2, 1 MiB           */
+    MOST_LINES = 64,     /* of a channel that are fetched ahead                                */
+    LEAST_TILE = 64,     /* positions: below, the weights come from L3 too often               */
+    TASKS = 24,          /* as many at least, if the shape has them                            */
+    IN_L2 = 256,         /* channels whose weights, DEPTH of each, stay in L2: 512 KiB         */
     GROUP = 64           /* least channels of a task that shares its tile                      */
 };
 _Static_assert(TILE *ROW <= INPUTS, "rows of a tile fit where its packed positions would stand");
@@ -27,6 +29,13 @@ static int64_t parts(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
+/* Part i of n of `total`, in whole units but for the last: from first to the first of part i + 1.
+ */
+static int64_t part_first(int64_t i, int64_t n, int64_t total, int64_t unit)
+{
+    return least(parts(total, unit) * i / n * unit, total);
+}
+
 /* ---- forward and data gradient ---- */
 
 typedef struct job {
@@ -34,27 +43,57 @@ typedef struct job {
     c1_result out;
     int64_t P, M, columns, depth;
     bool nhwc;
-    int64_t per_run, tile, tiles; /* NCHW may cut each image by itself: then per_run positions */
-    int64_t group, groups;
-    const float *w; /* packed; member p at p * w_member */
+    int64_t rows, width; /* of a register block; width: NHWC                              */
+    int64_t per_run, run_tiles,
+        tiles;             /* NCHW may cut each image by itself: then per_run positions */
+    int64_t groups, group; /* of channels; the largest                                      */
+    const float *w;        /* member p at p * w_member: panels, or rows as they are         */
     int64_t w_member;
-    c1_stat *part; /* (P, tiles, columns), or NULL */
+    bool panels;
+    float *inputs; /* NCHW: packed for all groups, a tile after the other, or NULL  */
+    c1_stat *part; /* (P, tiles, columns), or NULL                                  */
 } job;
 
-/* Panels of NR columns (NHWC) or MR rows (NCHW) of w over the whole depth. */
+/* A tile of positions and channels k0 .. k0 + channels of member p. */
+typedef struct c1_task {
+    int64_t p, t, q0, positions, k0, channels;
+} c1_task;
+
+static void place_tile(const job *j, c1_task *t)
+{
+    const int64_t run = t->t / j->run_tiles, in = t->t % j->run_tiles;
+    const int64_t size = least(j->per_run, j->M - run * j->per_run);
+    const int64_t unit = j->nhwc ? j->rows : VEC;
+    const int64_t first = part_first(in, j->run_tiles, size, unit);
+    t->q0 = run * j->per_run + first;
+    t->positions = part_first(in + 1, j->run_tiles, size, unit) - first;
+}
+
+static c1_task task_of(const job *j, int64_t task)
+{
+    const int64_t each = j->tiles * j->groups, g = task % each % j->groups;
+    const int64_t unit = j->nhwc ? j->width : j->rows;
+    c1_task t = {.p = task / each, .t = task % each / j->groups};
+    t.k0 = part_first(g, j->groups, j->columns, unit);
+    t.channels = part_first(g + 1, j->groups, j->columns, unit) - t.k0;
+    place_tile(j, &t);
+    return t;
+}
+
+/* Panels of `width` columns (NHWC) or `rows` rows (NCHW) of w over the whole depth. */
 static void pack_weights(float *out, const job *j, const float *w, bool forward, int64_t C,
                          int threads)
 {
-    const int64_t width = j->nhwc ? NR : MR, panels = parts(j->columns, width);
+    const int64_t width = j->nhwc ? j->width : j->rows, panels = parts(j->columns, width);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t t = 0; t < panels; t++) {
         const int64_t first = t * width, n = least(width, j->columns - first);
         const float *from = w + first * (forward ? C : 1);
         float *to = out + first * j->depth;
         if (j->nhwc)
-            pack_b(to, from, forward, C, j->depth, n);
+            pack_b(to, width, from, forward, C, j->depth, n);
         else
-            pack_a(to, from, forward ? C : 1, forward ? 1 : C, j->depth, n);
+            pack_a(to, width, from, forward ? C : 1, forward ? 1 : C, j->depth, n);
     }
 }
 
@@ -76,123 +115,218 @@ static row_block rows_of(const job *j, int64_t p, int64_t q, int64_t rows, int64
     const c1_positions *at = &j->in.at;
     int64_t more;
     const int64_t from = c1_member(j->in.t, p) + c1_place(at, q, &more) + d0;
-    if (at->column <= FAR && more >= rows && j->in.t->dtype == DLF_F32 && j->in.plain)
+    if (more >= rows && j->in.t->dtype == DLF_F32 && j->in.plain)
         return (row_block){(const float *)j->in.t->data + from, at->column};
     for (int64_t r = 0; r < rows; r++) {
         const float *v = c1_channels(copy + r * ROW, &j->in, p, q + r, d0, depth);
-        if (v != copy + r * ROW) memcpy(copy + r * ROW, v, (size_t)depth * sizeof *v);
+        if (v != copy + r * ROW) vec_copy(copy + r * ROW, v, depth);
     }
     return (row_block){copy, ROW};
 }
 
-static void multiply_nhwc(const job *j, int64_t p, int64_t q0, int64_t rows, int64_t k0, int64_t n,
-                          place to, float *copies)
+static void multiply_nhwc(const job *j, const c1_task *t, place to, float *copies)
 {
-    const float *w = j->w + p * j->w_member + k0 * j->depth;
-    epilogue e = {1.0f, 0.0f, to.ld};
+    const float *w = j->w + t->p * j->w_member + t->k0 * j->depth;
+    epilogue e = {.alpha = 1.0f, .row = to.ld};
     for (int64_t d0 = 0; d0 < j->depth; d0 += DEPTH, e.beta = 1.0f) { /* channels */
         const int64_t depth = least(DEPTH, j->depth - d0);
         row_block a[TILE / 4];
-        for (int64_t i = 0; i < rows; i += MR)
-            a[i / MR] = rows_of(j, p, q0 + i, least(MR, rows - i), d0, depth, copies + i * ROW);
-        for (int64_t i = 0; i < rows; i += MR)
-            for (int64_t k = 0; k < n; k += NR) {
-                const int64_t mr = least(MR, rows - i), nr = least(NR, n - k);
-                blocks[mr - 1][nr > VEC](a[i / MR].a, a[i / MR].step, 1, w + k * j->depth + d0 * NR,
-                                         NR, depth, to.c + i * to.ld + k, nr, &e);
-            }
+        for (int64_t i = 0; i < t->positions; i += j->rows)
+            a[i / j->rows] = rows_of(j, t->p, t->q0 + i, least(j->rows, t->positions - i), d0,
+                                     depth, copies + i * ROW);
+        for (int64_t first = 0; first < t->channels; first += IN_L2) {
+            const int64_t end = least(first + IN_L2, t->channels);
+            for (int64_t i = 0; i < t->positions; i += j->rows)
+                for (int64_t k = first; k < end; k += j->width) {
+                    const int64_t mr = least(j->rows, t->positions - i);
+                    const int64_t nr = least(j->width, end - k);
+                    const row_block *from = &a[i / j->rows];
+                    e.next = k ? NULL : from->a + j->rows * from->step; /* rows of the next block */
+                    e.next_row = from->step, e.next_step = LINE;
+                    blocks[mr - 1][(nr - 1) / VEC](from->a, from->step, 1,
+                                                   w + k * j->depth + d0 * j->width, j->width,
+                                                   depth, to.c + i * to.ld + k, nr, &e);
+                }
+        }
     }
 }
 
-static void multiply_nchw(const job *j, int64_t p, int64_t q0, int64_t n, int64_t k0, int64_t rows,
-                          place to, float *packed)
+/* Channels d0 .. d0 + depth at the positions of a tile: out[d * LD + i]. */
+static void pack_positions(float *out, const job *j, const c1_task *t, int64_t d0, int64_t depth)
 {
-    const float *w = j->w + p * j->w_member + k0 * j->depth;
-    epilogue e = {1.0f, 0.0f, to.ld};
+    c1_piece piece[TILE_NCHW];
+    const int64_t count = c1_pieces(piece, &j->in.at, t->q0, t->positions);
+    for (int64_t d = 0; d < depth; d++, out += LD) {
+        const int64_t channel = c1_member(j->in.t, t->p) + (d0 + d) * j->in.at.channel;
+        for (int64_t s = 0; s < count; s++)
+            c1_copy(out + piece[s].first, &j->in, channel + piece[s].from, piece[s].n);
+        c1_prologue(out, &j->in, t->p, d0 + d, t->positions);
+        for (int64_t i = t->positions; i % VEC; i++) out[i] = 0.0f;
+    }
+}
+
+/* Whether the positions of a tile can be read where they are: rows of floats, whole vectors. Rows
+ * that straddle cache lines are packed, which costs less than reading them again and again. */
+static bool in_rows(const job *j)
+{
+    const c1_positions *at = &j->in.at;
+    return j->in.t->dtype == DLF_F32 && j->in.plain && at->column == 1 && at->dense &&
+           at->per_image % VEC == 0;
+}
+
+/* Inputs of the next tile, or of the next channels of this one, to be fetched from memory while
+ * blocks are computed: the lines of one channel after the other, each of them in `depth` channels.
+ */
+typedef struct forecast {
+    const float *line[MOST_LINES];
+    int64_t lines, channel, depth;
+} forecast;
+
+static void look_ahead(forecast *f, const job *j, int64_t task, int64_t d0, int64_t depth)
+{
+    const bool same = d0 + depth < j->depth;
+    f->lines = 0;
+    if (j->inputs || j->in.t->dtype != DLF_F32) return;
+    if (!same && task + 1 >= j->P * j->tiles * j->groups) return;
+    const c1_task t = task_of(j, same ? task : task + 1);
+    const int64_t first = same ? d0 + depth : 0;
+    c1_piece piece[TILE_NCHW];
+    const int64_t count = c1_pieces(piece, &j->in.at, t.q0, t.positions);
+    const float *from =
+        (const float *)j->in.t->data + c1_member(j->in.t, t.p) + first * j->in.at.channel;
+    for (int64_t s = 0; s < count; s++) {
+        const float *at = from + piece[s].from;
+        const float *end = at + (piece[s].n - 1) * j->in.at.column + 1;
+        at -= (uintptr_t)at / sizeof *at % LINE;
+        for (; at < end && f->lines < MOST_LINES; at += LINE) f->line[f->lines++] = at;
+    }
+    f->channel = j->in.at.channel;
+    f->depth = least(DEPTH, j->depth - first);
+}
+
+/* The share of block `call` of `calls`. */
+static void fetch_share(epilogue *e, const forecast *f, int64_t call, int64_t calls, int64_t rows)
+{
+    const int64_t at = f->lines * f->depth * call / calls;
+    e->next = f->lines ? f->line[at / f->depth] + at % f->depth * f->channel : NULL;
+    e->next_row = f->channel, e->next_step = rows * f->channel;
+}
+
+static void multiply_nchw(const job *j, int64_t task, const c1_task *t, place to, float *scratch)
+{
+    const float *w = j->w + t->p * j->w_member + t->k0 * j->depth;
+    const int64_t vectors = parts(t->positions, VEC), panels = parts(vectors, WIDE / VEC);
+    const int64_t each = j->depth * LD, calls = parts(t->channels, j->rows) * panels;
+    const bool direct = in_rows(j);
+    forecast f = {.lines = 0};
+    epilogue e = {.alpha = 1.0f, .row = to.ld};
     for (int64_t d0 = 0; d0 < j->depth; d0 += DEPTH, e.beta = 1.0f) {
         const int64_t depth = least(DEPTH, j->depth - d0);
-        for (int64_t d = 0; d < depth; d++) {
-            c1_run(packed + d * LD, &j->in, p, d0 + d, q0, n);
-            for (int64_t i = n; i % NR; i++) packed[d * LD + i] = 0.0f;
+        look_ahead(&f, j, task, d0, depth);
+        const float *b = scratch;
+        int64_t ld = LD, more;
+        if (direct) {
+            ld = j->in.at.channel;
+            b = (const float *)j->in.t->data + c1_member(j->in.t, t->p) + d0 * ld +
+                c1_place(&j->in.at, t->q0, &more);
+        } else if (j->inputs) {
+            b = j->inputs + (t->p * j->tiles + t->t) * each + d0 * LD;
+        } else {
+            pack_positions(scratch, j, t, d0, depth);
         }
-        for (int64_t i = 0; i < rows; i += MR)
-            for (int64_t k = 0; k < n; k += NR) {
-                const int64_t mr = least(MR, rows - i), nr = least(NR, n - k);
-                blocks[mr - 1][nr > VEC](w + i * j->depth + d0 * MR, 1, MR, packed + k, LD, depth,
-                                         to.c + i * to.ld + k, nr, &e);
+        int64_t call = 0;
+        for (int64_t i = 0; i < t->channels; i += j->rows)
+            for (int64_t s = 0; s < panels; s++, call++) { /* as even as can be */
+                const int64_t k = vectors * s / panels * VEC;
+                const int64_t end = least(vectors * (s + 1) / panels * VEC, t->positions);
+                const int64_t mr = least(j->rows, t->channels - i);
+                const float *a = w + i * j->depth + d0 * (j->panels ? j->rows : 1);
+                fetch_share(&e, &f, call, calls, mr);
+                blocks[mr - 1][(end - k - 1) / VEC](a, j->panels ? 1 : j->depth,
+                                                    j->panels ? j->rows : 1, b + k, ld, depth,
+                                                    to.c + i * to.ld + k, end - k, &e);
             }
     }
 }
 
 /* What follows the sums, row by row. */
-static void finish(const job *j, int64_t p, int64_t t, int64_t q0, int64_t positions, int64_t k0,
-                   int64_t channels, place from, bool in_place)
+static void finish(const job *j, const c1_task *t, place from, bool in_place)
 {
     const c1_result *r = &j->out;
-    c1_stat *part = j->part ? j->part + (p * j->tiles + t) * j->columns + k0 : NULL;
+    c1_stat *part = j->part ? j->part + (t->p * j->tiles + t->t) * j->columns + t->k0 : NULL;
     const bool nothing = in_place && r->finished;
     int64_t more;
     if (j->nhwc) {
-        for (int64_t i = 0; i < positions && !nothing; i++)
-            c1_finish(from.c + i * from.ld, r, p, c1_place(&r->at, q0 + i, &more) + k0, 1, k0, true,
-                      channels);
-        if (part) c1_stat_columns(part, from.c, from.ld, positions, channels);
+        for (int64_t i = 0; i < t->positions && !nothing; i++)
+            c1_finish(from.c + i * from.ld, r, t->p, c1_place(&r->at, t->q0 + i, &more) + t->k0, 1,
+                      t->k0, true, t->channels);
+        if (part) c1_stat_columns(part, from.c, from.ld, t->positions, t->channels);
         return;
     }
-    for (int64_t k = 0; k < channels; k++) {
+    c1_piece piece[TILE_NCHW];
+    const int64_t count = nothing ? 0 : c1_pieces(piece, &r->at, t->q0, t->positions);
+    const bool copy = r->finished && r->t->dtype == DLF_F32 && r->keep == 0.0f && r->at.column == 1;
+    for (int64_t k = 0; k < t->channels; k++) {
         float *row = from.c + k * from.ld;
-        for (int64_t i = 0; i < positions && !nothing; i += more) {
-            const int64_t to = c1_place(&r->at, q0 + i, &more) + (k0 + k) * r->at.channel;
-            more = least(more, positions - i);
-            c1_finish(row + i, r, p, to, r->at.column, k0 + k, false, more);
+        const int64_t channel = (t->k0 + k) * r->at.channel;
+        for (int64_t s = 0; s < count; s++) {
+            float *v = row + piece[s].first;
+            const int64_t to = channel + piece[s].from;
+            if (copy)
+                vec_copy((float *)r->t->data + t->p * r->t->stride + to, v, piece[s].n);
+            else
+                c1_finish(v, r, t->p, to, r->at.column, t->k0 + k, false, piece[s].n);
         }
-        if (part) part[k] = c1_stat_row(row, positions);
+        if (part) part[k] = c1_stat_row(row, t->positions);
     }
 }
 
 static void one_task(const job *j, int64_t task, float *scratch)
 {
-    const int64_t each = j->tiles * j->groups, p = task / each, in = task % each;
-    const int64_t t = in / j->groups, k0 = in % j->groups * j->group;
-    const int64_t cuts = parts(j->per_run, j->tile), run = t / cuts * j->per_run;
-    const int64_t q0 = run + t % cuts * j->tile;
-    const int64_t positions = least(j->tile, least(run + j->per_run, j->M) - q0);
-    const int64_t channels = least(j->group, j->columns - k0);
+    const c1_task t = task_of(j, task);
     float *inputs = scratch, *tile = scratch + INPUTS;
 
     /* Sums go straight to where they belong if that is an array of floats with even rows. */
     const c1_result *r = &j->out;
     int64_t more;
-    const int64_t first = c1_place(&r->at, q0, &more);
-    const bool even = r->at.dense && more >= positions && (j->nhwc || r->at.column == 1);
+    const int64_t first = c1_place(&r->at, t.q0, &more);
+    const bool even = r->at.dense && more >= t.positions && (j->nhwc || r->at.column == 1);
     const bool in_place =
         even && r->t->dtype == DLF_F32 && r->keep == 0.0f &&
         !(r->residual && r->residual->data == r->t->data); /* it is not to be overwritten yet */
-    place to = {tile, j->nhwc ? j->group : j->tile};
+    place to = {tile, j->nhwc ? j->group : TILE_NCHW};
     if (in_place) {
-        to.c = (float *)r->t->data + p * r->t->stride + first + k0 * r->at.channel;
+        to.c = (float *)r->t->data + t.p * r->t->stride + first + t.k0 * r->at.channel;
         to.ld = j->nhwc ? r->at.column : r->at.channel;
     }
     if (j->nhwc)
-        multiply_nhwc(j, p, q0, positions, k0, channels, to, inputs);
+        multiply_nhwc(j, &t, to, inputs);
     else
-        multiply_nchw(j, p, q0, positions, k0, channels, to, inputs);
-    finish(j, p, t, q0, positions, k0, channels, to, in_place);
+        multiply_nchw(j, task, &t, to, inputs);
+    finish(j, &t, to, in_place);
 }
 
 /* Tiles and groups, from the shape alone. */
 static void cut(job *j)
 {
     const int64_t image = j->in.at.per_image;
-    const bool by_image = !j->nhwc && (image % NR == 0 || image >= 16 * NR);
-    j->tile = j->nhwc ? TILE : TILE_NCHW;
+    const bool by_image = !j->nhwc && (image % VEC == 0 || image >= 32 * VEC);
+    const bool narrow = j->nhwc && j->columns <= NR;
+    j->width = narrow ? NR : WIDE;
+    j->rows = narrow ? MR : WIDE_ROWS;
     j->per_run = by_image ? image : j->M;
-    j->tiles = j->M / j->per_run * parts(j->per_run, j->tile);
-    const int64_t wanted = parts(TASKS, j->P * j->tiles), unit = j->nhwc ? NR : MR;
-    const int64_t most = parts(j->columns, GROUP), least_groups = parts(j->columns, WIDEST);
-    const int64_t groups = least(wanted, most) > least_groups ? least(wanted, most) : least_groups;
-    j->group = parts(parts(j->columns, groups), unit) * unit;
-    j->groups = parts(j->columns, j->group);
+    j->run_tiles = parts(j->per_run, j->nhwc ? TILE : TILE_NCHW);
+    /* NCHW, too few tiles: of deep inputs smaller ones, since groups of channels need them packed
+     * for all before the first product; of shallow ones groups, since every tile reads all of w. */
+    const int64_t runs = j->P * (j->M / j->per_run);
+    if (!j->nhwc && j->depth > j->columns && runs * parts(j->per_run, LEAST_TILE) >= TASKS)
+        for (int64_t tile = TILE_NCHW; runs * j->run_tiles < TASKS; tile -= LEAST_TILE)
+            j->run_tiles = parts(j->per_run, tile / LEAST_TILE * LEAST_TILE);
+    j->tiles = j->M / j->per_run * j->run_tiles;
+    const int64_t unit = j->nhwc ? j->width : j->rows, units = parts(j->columns, unit);
+    const int64_t wanted = parts(TASKS, j->P * j->tiles), most = parts(j->columns, GROUP);
+    j->groups = least(least(wanted, most), units);
+    j->group = parts(units, j->groups) * unit;
 }
 
 /* w as floats, if it is not. */
@@ -201,35 +335,59 @@ static const float *weights_as_floats(float *out, const dlf_tensor *w, int64_t p
     return dlf_cpu_load(out, w->data, w->dtype, c1_member(w, p), n);
 }
 
+static float *floats_of(int64_t n)
+{
+    return aligned_alloc(64, ((size_t)n * sizeof(float) + 63) / 64 * 64);
+}
+
+/* Where several groups read the same tile, it is packed once. */
+static void pack_inputs(const job *j, int threads)
+{
+    const int64_t pieces = parts(j->depth, GROUP);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < j->P * j->tiles * pieces; i++) {
+        c1_task t = {.p = i / pieces / j->tiles, .t = i / pieces % j->tiles};
+        const int64_t d0 = i % pieces * GROUP, at = i / pieces * j->depth + d0;
+        place_tile(j, &t);
+        pack_positions(j->inputs + at * LD, j, &t, d0, least(GROUP, j->depth - d0));
+    }
+}
+
 static dlf_status run(job *j, const dlf_tensor *w, bool forward, int64_t C)
 {
     cut(j);
-    const int64_t members = w->shape[0], unit = j->nhwc ? NR : MR;
-    j->w_member = members == 1 ? 0 : parts(j->columns, unit) * unit * j->depth;
+    const bool convert = w->dtype != DLF_F32,
+               shared_tiles = !j->nhwc && j->groups > 1 && !in_rows(j);
+    const int64_t members = w->shape[0], unit = j->nhwc ? j->width : j->rows;
     const int64_t own = parts(j->columns, unit) * unit * j->depth;
     const double work = (double)j->P * (double)j->M * (double)j->columns * (double)j->depth;
     const int threads = dlf_cpu_threads(j->out.t, work / VEC);
-    const bool convert = w->dtype != DLF_F32;
-    const size_t packed_floats = (size_t)(members * own + (convert ? own : 0));
-    float *packed = aligned_alloc(64, (packed_floats * sizeof *packed + 63) / 64 * 64);
+    j->panels = j->nhwc || !forward || convert;
+    const int64_t weights = j->panels ? members * own + (convert ? own : 0) : 0;
+    const int64_t inputs = shared_tiles ? j->P * j->tiles * j->depth * LD : 0;
+    float *packed = floats_of(weights + inputs + 1);
     if (!packed) return dlf_fail(DLF_ERR_OOM, "conv1x1: no memory for packing");
-    for (int64_t p = 0; p < members; p++)
+    for (int64_t p = 0; j->panels && p < members; p++)
         pack_weights(packed + p * own, j,
                      weights_as_floats(packed + members * own, w, p, j->columns * j->depth),
                      forward, C, threads);
-    j->w = packed;
+    j->w = j->panels ? packed : w->data;
+    j->w_member = members == 1 ? 0 : j->panels ? own : w->stride;
+    j->inputs = shared_tiles ? packed + weights : NULL;
+    if (shared_tiles) pack_inputs(j, threads);
 
     const int64_t tasks = j->P * j->tiles * j->groups;
-    const size_t floats = (size_t)(INPUTS + j->tile * j->group);
+    const int64_t chunk = 1 + tasks / (threads * 16);
+    const int64_t floats = INPUTS + (j->nhwc ? TILE : TILE_NCHW) * j->group;
     bool oom = false;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        float *scratch = aligned_alloc(64, (floats * sizeof *scratch + 63) / 64 * 64);
+        float *scratch = floats_of(floats);
         if (!scratch) {
 #pragma omp atomic write
             oom = true;
         }
-#pragma omp for schedule(dynamic, 1) nowait
+#pragma omp for schedule(dynamic, chunk) nowait
         for (int64_t t = 0; t < tasks; t++)
             if (scratch) one_task(j, t, scratch);
         free(scratch);
@@ -366,9 +524,9 @@ static void pack_panels(float *packed, int64_t width, const c1_input *in, bool n
         }
         for (int64_t m = 0; m < some; m++) c1_run(buffer + m * ROW, in, p, c + j + m, q, n);
         if (width == NR)
-            pack_b(to, buffer, true, ROW, n, some);
+            pack_b(to, NR, buffer, true, ROW, n, some);
         else
-            pack_a(to, buffer, ROW, 1, n, some);
+            pack_a(to, MR, buffer, ROW, 1, n, some);
     }
 }
 
@@ -381,7 +539,7 @@ static void weight_task(const weight_job *j, int64_t task, float *scratch)
     const int64_t end = least((piece + 1) * j->piece, j->g.M);
     float *a = scratch, *b = a + TILE_K * DEPTH, *buffer = b + TILE_C * DEPTH;
     float *to = j->part + ((p * j->pieces + piece) * j->g.K + k0) * j->g.C + c0;
-    epilogue e = {1.0f, 0.0f, j->g.C};
+    epilogue e = {.alpha = 1.0f, .row = j->g.C};
     for (int64_t q = piece * j->piece; q < end; q += DEPTH, e.beta = 1.0f) {
         const int64_t n = least(DEPTH, end - q);
         pack_panels(a, MR, &j->dz, j->nhwc, p, k0, rows, q, n, buffer);

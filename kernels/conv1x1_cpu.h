@@ -69,6 +69,39 @@ static inline const float *c1_channels(float *out, const c1_input *in, int64_t p
     return out;
 }
 
+/* out[0..n) = elements from, from + column, .. */
+static inline void c1_copy(float *out, const c1_input *in, int64_t from, int64_t n)
+{
+    const dlf_tensor *t = in->t;
+    const int64_t column = in->at.column;
+    if (t->dtype == DLF_F32) {
+        const float *v = (const float *)t->data + from;
+        if (column == 1)
+            vec_copy(out, v, n);
+        else if (column == 2)
+            vec_copy_even(out, v, n);
+        else
+            for (int64_t i = 0; i < n; i++) out[i] = v[i * column];
+        return;
+    }
+    if (column == 1) {
+        dlf_cpu_load(out, t->data, t->dtype, from, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        out[i] = *dlf_cpu_load(out + i, t->data, t->dtype, from + i * column, 1);
+}
+
+/* The prologue on n values of channel c. */
+static inline void c1_prologue(float *v, const c1_input *in, int64_t p, int64_t c, int64_t n)
+{
+    if (in->plain) return;
+    const float *scale = c1_parameter(in->scale, p), *shift = c1_parameter(in->shift, p);
+    const float a = scale ? scale[c] : 1.0f, b = shift ? shift[c] : 0.0f;
+    for (int64_t i = 0; i < n; i++) v[i] = fmaf(a, v[i], b);
+    DLF_CPU(activation_values)(v, v, n, in->g);
+}
+
 /* out[0..n) = channel c at positions q .. q + n, NCHW. */
 static inline void c1_run(float *out, const c1_input *in, int64_t p, int64_t c, int64_t q,
                           int64_t n)
@@ -77,25 +110,27 @@ static inline void c1_run(float *out, const c1_input *in, int64_t p, int64_t c, 
     for (int64_t done = 0, more; done < n; done += more) {
         const int64_t from = channel + c1_place(&in->at, q + done, &more);
         more = least(more, n - done);
-        float *to = out + done;
-        if (in->at.column == 1) {
-            const float *v = dlf_cpu_load(to, in->t->data, in->t->dtype, from, more);
-            if (v != to) memcpy(to, v, (size_t)more * sizeof *to);
-            continue;
-        }
-        if (in->t->dtype == DLF_F32) {
-            const float *v = (const float *)in->t->data + from;
-            for (int64_t i = 0; i < more; i++) to[i] = v[i * in->at.column];
-            continue;
-        }
-        for (int64_t i = 0; i < more; i++)
-            to[i] = *dlf_cpu_load(to + i, in->t->data, in->t->dtype, from + i * in->at.column, 1);
+        c1_copy(out + done, in, from, more);
     }
-    if (in->plain) return;
-    const float *scale = c1_parameter(in->scale, p), *shift = c1_parameter(in->shift, p);
-    const float a = scale ? scale[c] : 1.0f, b = shift ? shift[c] : 0.0f;
-    for (int64_t i = 0; i < n; i++) out[i] = fmaf(a, out[i], b);
-    DLF_CPU(activation_values)(out, out, n, in->g);
+    c1_prologue(out, in, p, c, n);
+}
+
+/* Neighbouring positions at equal distances: `first` of the tile and where they are in channel 0.
+ */
+typedef struct c1_piece {
+    int64_t first, n, from;
+} c1_piece;
+
+/* Positions q .. q + n as pieces, n of them at most. */
+static inline int64_t c1_pieces(c1_piece *piece, const c1_positions *at, int64_t q, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t done = 0, more; done < n; done += more) {
+        const int64_t from = c1_place(at, q + done, &more);
+        more = least(more, n - done);
+        piece[count++] = (c1_piece){done, more, from};
+    }
+    return count;
 }
 
 /* ---- outputs ---- */

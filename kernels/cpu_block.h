@@ -1,31 +1,41 @@
 /* SPDX-License-Identifier: MIT
  * cpu_block.h -- what matrix products on the CPU are made of: register blocks of MR rows x 2
- * vectors, and the packing of their operands. Every element of c is the same sequence of fused
- * multiply-adds over k, wherever it lies in a block. */
+ * vectors or WIDE_ROWS x 4, and the packing of their operands. Every element of c is the same
+ * sequence of fused multiply-adds over k, wherever it lies in a block. */
 #ifndef DLF_CPU_BLOCK_H
 #define DLF_CPU_BLOCK_H
 #include "cpu_vector.h"
 
-/* Rows of a register block. */
+/* Rows of a register block, and the other way to cut the same registers: with 4 vectors a row of b
+ * serves fewer rows of a, but a step of k loads 10 operands instead of 14 for its 24 products. */
 #if defined(__AVX512F__)
-enum { MR = 12 }; /* 24 accumulators of 32 registers */
+enum { MR = 12, WIDE_ROWS = 6, WIDE = 4 * VEC }; /* 24 accumulators of 32 registers */
 #elif defined(__AVX2__) && defined(__FMA__)
-enum { MR = 6 }; /* 12 accumulators of 16 registers */
+enum { MR = 6, WIDE_ROWS = MR, WIDE = 2 * VEC }; /* 12 accumulators of 16 registers */
 #else
-enum { MR = 4 };
+enum { MR = 4, WIDE_ROWS = MR, WIDE = 2 * VEC };
 #endif
 
-enum { NR = 2 * VEC };
+enum {
+    NR = 2 * VEC,
+    LINE = 16, /* floats of a cache line */
+    AHEAD = 8 /* rows of b that are fetched before they are needed: from L2 it takes 14 cycles, more
+                 where it is shared, and the prefetchers of the CPU alone lose a third */
+};
 
 static inline int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-/* What the register blocks need to know about c. */
+/* What the register blocks need to know about c, and what will be read after this block and can be
+ * fetched into L2 meanwhile: next, next + next_row, .., one line for each row of the block, and
+ * after every line of a the same from next_step on. */
 typedef struct epilogue {
     float alpha, beta; /* beta == 0: c is not read */
     int64_t row;       /* elements from row to row */
+    const float *next; /* or NULL                  */
+    int64_t next_row, next_step;
 } epilogue;
 
 /* c[i, 0..n) = alpha sum_k a[i,k] b[k, 0..n) + beta c for `mr` rows and `nv` vectors; a element
@@ -35,7 +45,7 @@ __attribute__((always_inline)) static inline void block(const int mr, const int 
                                                         int64_t bk, int64_t depth, float *c,
                                                         int64_t n, const epilogue *e)
 {
-    vec sum[MR][2];
+    vec sum[MR][WIDE / VEC];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
@@ -49,19 +59,31 @@ __attribute__((always_inline)) static inline void block(const int mr, const int 
     const float *rows[(MR + 2) / 3];
 #pragma GCC unroll 16
     for (int g = 0; 3 * g < mr; g++) rows[g] = a + 3 * g * ar;
-    for (int64_t k = 0; k < depth; k++) {
-        vec bv[2];
+    const float *next = e->next;
+    for (int64_t k = 0; k < depth;) {
+        const int64_t end = least(k + LINE, depth);
+        if (next) {
 #pragma GCC unroll 16
-        for (int j = 0; j < nv; j++) bv[j] = vec_load(b + j * VEC);
-#pragma GCC unroll 16
-        for (int i = 0; i < mr; i++) {
-            const vec av = vec_all(rows[i / 3][i % 3 * ar]);
-#pragma GCC unroll 16
-            for (int j = 0; j < nv; j++) sum[i][j] = vec_fma(av, bv[j], sum[i][j]);
+            for (int i = 0; i < mr; i++) __builtin_prefetch(next + i * e->next_row, 0, 2);
+            next += e->next_step;
         }
+        for (; k < end; k++) {
+            vec bv[WIDE / VEC];
 #pragma GCC unroll 16
-        for (int g = 0; 3 * g < mr; g++) rows[g] += ak;
-        b += bk;
+            for (int j = 0; j < nv; j++) {
+                bv[j] = vec_load(b + j * VEC);
+                __builtin_prefetch(b + AHEAD * bk + j * VEC);
+            }
+#pragma GCC unroll 16
+            for (int i = 0; i < mr; i++) {
+                const vec av = vec_all(rows[i / 3][i % 3 * ar]);
+#pragma GCC unroll 16
+                for (int j = 0; j < nv; j++) sum[i][j] = vec_fma(av, bv[j], sum[i][j]);
+            }
+#pragma GCC unroll 16
+            for (int g = 0; 3 * g < mr; g++) rows[g] += ak;
+            b += bk;
+        }
     }
     const vec alpha = vec_all(e->alpha), beta = vec_all(e->beta), none = vec_all(0.0f);
     const int64_t last = n - (nv - 1) * VEC; /* columns of the last vector */
@@ -97,107 +119,116 @@ typedef void block_fn(const float *a, int64_t ar, int64_t ak, const float *b, in
     {                                                                                              \
         block(mr, nv, a, ar, ak, b, bk, depth, c, n, e);                                           \
     }
-#define BLOCKS(mr) BLOCK(mr, 1) BLOCK(mr, 2)
-#define ROW(mr)                                                                                    \
-    {                                                                                              \
-        block_##mr##_1, block_##mr##_2                                                             \
-    }
-
-BLOCKS(1)
-BLOCKS(2)
-BLOCKS(3)
-BLOCKS(4)
-#if defined(__AVX2__)
-    BLOCKS(5) BLOCKS(6)
-#endif
+#define BLOCKS2(mr) BLOCK(mr, 1) BLOCK(mr, 2)
+#define ROW2(mr)    block_##mr##_1, block_##mr##_2
 #if defined(__AVX512F__)
-        BLOCKS(7) BLOCKS(8) BLOCKS(9) BLOCKS(10) BLOCKS(11) BLOCKS(12)
+#define BLOCKS3(mr) BLOCKS2(mr) BLOCK(mr, 3)
+#define ROW3(mr)    ROW2(mr), block_##mr##_3
+#define BLOCKS4(mr) BLOCKS3(mr) BLOCK(mr, 4)
+#define ROW4(mr)    ROW3(mr), block_##mr##_4
+#else
+#define BLOCKS4 BLOCKS2
+#define ROW4    ROW2
 #endif
 
-            static block_fn *const blocks[MR][2] = {
-                /* by rows - 1 and vectors - 1 */
-                ROW(1), ROW(2), ROW(3), ROW(4),
+BLOCKS4(1)
+BLOCKS4(2)
+BLOCKS4(3)
+BLOCKS4(4)
 #if defined(__AVX2__)
-                ROW(5), ROW(6),
+BLOCKS4(5)
+BLOCKS4(6)
 #endif
 #if defined(__AVX512F__)
-                ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12),
+BLOCKS3(7)
+BLOCKS3(8)
+BLOCKS2(9)
+BLOCKS2(10)
+BLOCKS2(11)
+BLOCKS2(12)
+#endif
+
+/* By rows - 1 and vectors - 1; NULL where the accumulators would not fit. */
+static block_fn *const blocks[MR][WIDE / VEC] = {
+    {ROW4(1)}, {ROW4(2)}, {ROW4(3)}, {ROW4(4)},
+#if defined(__AVX2__)
+    {ROW4(5)}, {ROW4(6)},
+#endif
+#if defined(__AVX512F__)
+    {ROW3(7)}, {ROW3(8)}, {ROW2(9)}, {ROW2(10)}, {ROW2(11)}, {ROW2(12)},
 #endif
 };
 
 /* ---- packing ---- */
 
-typedef float vec4 __attribute__((vector_size(16)));
-typedef int32_t pick4 __attribute__((vector_size(16)));
-
-static inline vec4 load4(const float *p)
+/* n <= VEC elements of `rows` <= VEC rows. */
+__attribute__((always_inline)) static inline void transpose_some(float *out, int64_t out_row,
+                                                                 int64_t lanes, const float *in,
+                                                                 int64_t in_row, int64_t rows,
+                                                                 int64_t n)
 {
-    vec4 v;
-    memcpy(&v, p, sizeof v);
-    return v;
+    const vec none = vec_all(0.0f);
+    vec r[VEC];
+#pragma GCC unroll 16
+    for (int i = 0; i < VEC; i++)
+        r[i] = i >= rows  ? none
+               : n == VEC ? vec_load(in + i * in_row)
+                          : vec_load_some(in + i * in_row, n, none);
+    vec_transpose(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < VEC; i++)
+        if (i < n && lanes == VEC)
+            vec_store(out + i * out_row, r[i]);
+        else if (i < n)
+            vec_store_some(out + i * out_row, lanes, r[i]);
 }
 
-/* out[k*out_row + j] = in[j*in_row + k] for a 4 x 4 block. */
-static inline void transpose4(float *out, int64_t out_row, const float *in, int64_t in_row)
+/* out[k*out_row + j] = in[j*in_row + k] for j < rows <= VEC, k < depth; 0 for rows <= j < lanes. */
+static inline void transpose_rows(float *out, int64_t out_row, int64_t lanes, const float *in,
+                                  int64_t in_row, int64_t rows, int64_t depth)
 {
-    const vec4 a = load4(in), b = load4(in + in_row);
-    const vec4 c = load4(in + 2 * in_row), d = load4(in + 3 * in_row);
-    const vec4 ab_lo = __builtin_shuffle(a, b, (pick4){0, 4, 1, 5});
-    const vec4 ab_hi = __builtin_shuffle(a, b, (pick4){2, 6, 3, 7});
-    const vec4 cd_lo = __builtin_shuffle(c, d, (pick4){0, 4, 1, 5});
-    const vec4 cd_hi = __builtin_shuffle(c, d, (pick4){2, 6, 3, 7});
-    const vec4 r[4] = {__builtin_shuffle(ab_lo, cd_lo, (pick4){0, 1, 4, 5}),
-                       __builtin_shuffle(ab_lo, cd_lo, (pick4){2, 3, 6, 7}),
-                       __builtin_shuffle(ab_hi, cd_hi, (pick4){0, 1, 4, 5}),
-                       __builtin_shuffle(ab_hi, cd_hi, (pick4){2, 3, 6, 7})};
-    for (int k = 0; k < 4; k++) memcpy(out + k * out_row, &r[k], sizeof r[k]);
+    int64_t k = 0;
+    for (; lanes == VEC && rows == VEC && k + VEC <= depth; k += VEC)
+        transpose_some(out + k * out_row, out_row, VEC, in + k, in_row, VEC, VEC);
+    for (; k < depth; k += VEC)
+        transpose_some(out + k * out_row, out_row, lanes, in + k, in_row, rows,
+                       least(VEC, depth - k));
 }
 
-/* Rows k of b, n <= NR columns wide, zero-padded to NR: out[k*NR + j]. */
-static inline void pack_b(float *out, const float *b, bool trans, int64_t ldb, int64_t depth,
-                          int64_t n)
+/* Rows k of b, n <= width columns wide, zero-padded to width, which is whole vectors:
+ * out[k*width + j]. */
+static inline void pack_b(float *out, int64_t width, const float *b, bool trans, int64_t ldb,
+                          int64_t depth, int64_t n)
 {
-    if (!trans) {
-        const vec none = vec_all(0.0f);
-        for (int64_t k = 0; k < depth; k++, b += ldb, out += NR)
-            for (int v = 0; v < 2; v++) {
-                const int64_t left = n - v * VEC;
-                const float *from = b + v * VEC;
-                vec_store(out + v * VEC, left >= VEC ? vec_load(from)
-                                         : left > 0  ? vec_load_some(from, left, none)
-                                                     : none);
-            }
-        return;
+    for (int64_t j = 0; trans && j < width; j += VEC) {
+        const int64_t rows = n - j < 0 ? 0 : least(VEC, n - j);
+        transpose_rows(out + j, width, VEC, b + j * ldb, ldb, rows, depth);
     }
-    if (n < NR) memset(out, 0, (size_t)(depth * NR) * sizeof *out);
-    int64_t j = 0;
-    for (; j + 4 <= n; j += 4) {
-        int64_t k = 0;
-        for (; k + 4 <= depth; k += 4) transpose4(out + k * NR + j, NR, b + j * ldb + k, ldb);
-        for (; k < depth; k++)
-            for (int i = 0; i < 4; i++) out[k * NR + j + i] = b[(j + i) * ldb + k];
-    }
-    for (; j < n; j++)
-        for (int64_t k = 0; k < depth; k++) out[k * NR + j] = b[j * ldb + k];
+    if (trans) return;
+    const vec none = vec_all(0.0f);
+    for (int64_t k = 0; k < depth; k++, b += ldb, out += width)
+        for (int64_t j = 0; j < width; j += VEC) {
+            const int64_t left = n - j;
+            vec_store(out + j, left >= VEC ? vec_load(b + j)
+                               : left > 0  ? vec_load_some(b + j, left, none)
+                                           : none);
+        }
 }
 
-/* Columns k of `rows` <= MR rows of a: out[k*MR + i]. */
-static inline void pack_a(float *out, const float *a, int64_t ar, int64_t ak, int64_t depth,
-                          int64_t rows)
+/* Columns k of `rows` <= width rows of a: out[k*width + i]. Nothing is written behind row i. */
+static inline void pack_a(float *out, int64_t width, const float *a, int64_t ar, int64_t ak,
+                          int64_t depth, int64_t rows)
 {
     if (ar == 1) {
         for (int64_t k = 0; k < depth; k++)
-            memcpy(out + k * MR, a + k * ak, (size_t)rows * sizeof *a);
+            memcpy(out + k * width, a + k * ak, (size_t)rows * sizeof *a);
         return;
     }
-    int64_t i = 0;
-    for (; ak == 1 && i + 4 <= rows; i += 4) {
-        int64_t k = 0;
-        for (; k + 4 <= depth; k += 4) transpose4(out + k * MR + i, MR, a + i * ar + k, ar);
-        for (; k < depth; k++)
-            for (int q = 0; q < 4; q++) out[k * MR + i + q] = a[(i + q) * ar + k];
+    for (int64_t i = 0; ak == 1 && i < rows; i += VEC) {
+        const int64_t some = least(VEC, rows - i);
+        transpose_rows(out + i, width, some, a + i * ar, ar, some, depth);
     }
-    for (; i < rows; i++)
-        for (int64_t k = 0; k < depth; k++) out[k * MR + i] = a[i * ar + k * ak];
+    for (int64_t i = 0; ak != 1 && i < rows; i++)
+        for (int64_t k = 0; k < depth; k++) out[k * width + i] = a[i * ar + k * ak];
 }
 #endif

@@ -95,13 +95,6 @@ static inline slab slab_of(const lattice *l, const columns *c)
     return s;
 }
 
-static inline void copy_floats(float *to, const float *from, int64_t n)
-{
-    int64_t i = 0;
-    for (; i + VEC <= n; i += VEC) vec_store(to + i, vec_load(from + i));
-    if (i < n) vec_store_some(to + i, n - i, vec_load_some(from + i, n - i, vec_all(0.0f)));
-}
-
 /* One row of a slab: input columns from `start` on. Zeros run over its end into the next row, which
  * is written later. */
 static inline void fill_row(float *to, int64_t width, const float *from, int64_t start,
@@ -111,7 +104,7 @@ static inline void fill_row(float *to, int64_t width, const float *from, int64_t
     const int64_t right = least(size - start, width), end = right > left ? right : left;
     for (int64_t i = 0; i < left; i += VEC) vec_store(to + i, vec_all(0.0f));
     for (int64_t i = end; i < width; i += VEC) vec_store(to + i, vec_all(0.0f));
-    copy_floats(to + left, from + start + left, end - left);
+    vec_copy(to + left, from + start + left, end - left);
 }
 
 /* `channels` channels from `in` on, which is the first sample of the task. */

@@ -78,7 +78,11 @@ static void multiply_columns(const plan *p, const columns *c, const float *a, co
     const target *t = &p->t;
     const int64_t count = c->samples * (c->end - c->first), width = (count + NR - 1) / NR * NR;
     const bool direct = t->dense && c->samples == 1 && !(bias && first);
-    const epilogue e = {1.0f, !direct ? 0.0f : first ? t->beta : 1.0f, direct ? t->unit : width};
+    const epilogue e = {.alpha = 1.0f,
+                        .beta = !direct ? 0.0f
+                                : first ? t->beta
+                                        : 1.0f,
+                        .row = direct ? t->unit : width};
     float *to = direct ? out + c->first : results;
     for (int64_t j = 0; j < count; j += NR) {
         const int64_t n = least(NR, count - j);
@@ -179,7 +183,11 @@ static void row_task(const plan *p, const row_scratch *s, int64_t task, float *s
     do {
         const int64_t some = least(s->taps, taps - tap), depth = some * l->channels;
         const bool first = tap == 0, direct = t->dense && !(bias && first);
-        const epilogue e = {1.0f, !direct ? 0.0f : first ? t->beta : 1.0f, direct ? t->at[1] : NR};
+        const epilogue e = {.alpha = 1.0f,
+                            .beta = !direct ? 0.0f
+                                    : first ? t->beta
+                                            : 1.0f,
+                            .row = direct ? t->at[1] : NR};
         pack_rows(packed, s->width, l, in, row, rows, tap, some);
         for (int64_t i = 0; i < rows; i += MR)
             for (int64_t block = 0; block < p->blocks; block++) {

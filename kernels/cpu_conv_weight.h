@@ -70,7 +70,7 @@ static void pack_dy(float *out, const dlf_conv_shape *s, const columns *c, const
     const int64_t length = c->end - c->first, count = c->samples * length;
     for (int64_t k = 0; k < units; k += NR)
         for (int64_t n = 0; n < c->samples; n++)
-            pack_b(out + (k * count + n * length * NR),
+            pack_b(out + (k * count + n * length * NR), NR,
                    dy + n * s->y.sample + k * s->y.channel + c->first, true, s->y.channel, length,
                    least(NR, units - k));
 }
@@ -93,7 +93,7 @@ static void columns_of_weight(const weight_plan *w, int64_t task, float *scratch
     for (int64_t piece = first; piece < end; piece++) {
         const columns c = columns_of(l, &w->columns.tasks, piece);
         const int64_t count = c.samples * (c.end - c.first);
-        const epilogue e = {1.0f, 1.0f, width};
+        const epilogue e = {.alpha = 1.0f, .beta = 1.0f, .row = width};
         slab rows = slab_of(l, &c);
         rows.at = scratch;
         pack_dy(turned, s, &c, dy + c.n * s->y.sample, t.units);
@@ -135,7 +135,7 @@ static void rows_of_weight(const weight_plan *w, int64_t task, float *scratch)
     const int64_t first = t.part * w->per_part, end = least(first + w->per_part, w->pieces);
     for (int64_t piece = first; piece < end; piece++) {
         const int64_t row = piece * ROWS, rows = least(ROWS, w->rows.rows - row);
-        const epilogue e = {1.0f, piece == first ? goal.beta : 1.0f, D};
+        const epilogue e = {.alpha = 1.0f, .beta = piece == first ? goal.beta : 1.0f, .row = D};
         for (int64_t tap = 0; tap < taps; tap += w->rows.taps) {
             const int64_t some = least(w->rows.taps, taps - tap), depth = some * l->channels;
             pack_rows(scratch, w->rows.width, l, in, row, rows, tap, some);

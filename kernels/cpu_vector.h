@@ -17,6 +17,19 @@ enum { VEC = 4 };
 typedef float vec __attribute__((vector_size(16)));
 #endif
 
+/* Lane numbers, for shuffles; F(0), F(1), .. for all lanes. */
+typedef int32_t vec_pick __attribute__((vector_size(sizeof(vec))));
+#define DLF_LANES4(F, l)  F((l)), F((l) + 1), F((l) + 2), F((l) + 3)
+#define DLF_LANES8(F, l)  DLF_LANES4(F, l), DLF_LANES4(F, (l) + 4)
+#define DLF_LANES16(F, l) DLF_LANES8(F, l), DLF_LANES8(F, (l) + 8)
+#if defined(__AVX512F__)
+#define DLF_LANES(F) DLF_LANES16(F, 0)
+#elif defined(__AVX2__) && defined(__FMA__)
+#define DLF_LANES(F) DLF_LANES8(F, 0)
+#else
+#define DLF_LANES(F) DLF_LANES4(F, 0)
+#endif
+
 static inline vec vec_all(float v)
 {
 #if defined(__AVX512F__)
@@ -88,6 +101,67 @@ static inline void vec_store_some(float *p, int64_t n, vec v)
 #else
     for (int64_t i = 0; i < n; i++) p[i] = v[i];
 #endif
+}
+
+static inline void vec_copy(float *to, const float *from, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VEC <= n; i += VEC) vec_store(to + i, vec_load(from + i));
+    if (i < n) vec_store_some(to + i, n - i, vec_load_some(from + i, n - i, vec_all(0.0f)));
+}
+
+/* to[i] = from[2 i], i < n; nothing behind from[2 n - 2] is read. */
+static inline void vec_copy_even(float *to, const float *from, int64_t n)
+{
+#define EVEN(l) 2 * (l)
+    const vec_pick even = {DLF_LANES(EVEN)};
+#undef EVEN
+    int64_t i = 0;
+    for (; i + VEC < n; i += VEC)
+        vec_store(to + i,
+                  __builtin_shuffle(vec_load(from + 2 * i), vec_load(from + 2 * i + VEC), even));
+    if (i == n) return;
+    const int64_t left = 2 * (n - i) - 1;
+    const vec none = vec_all(0.0f),
+              low = vec_load_some(from + 2 * i, left < VEC ? left : VEC, none);
+    const vec high = left > VEC ? vec_load_some(from + 2 * i + VEC, left - VEC, none) : none;
+    vec_store_some(to + i, n - i, __builtin_shuffle(low, high, even));
+}
+
+/* r[i][j] becomes r[j][i]: halves of rows change places, then quarters, and so on. */
+static inline void vec_transpose(vec r[VEC])
+{
+#define LOW(l)  (l) & H ? VEC + (l)-H : (l)
+#define HIGH(l) (l) & H ? VEC + (l) : (l) + H
+#define EXCHANGE                                                                                   \
+    {                                                                                              \
+        const vec_pick low = {DLF_LANES(LOW)}, high = {DLF_LANES(HIGH)};                           \
+        _Pragma("GCC unroll 16") for (int i = 0; i < VEC; i++)                                     \
+        {                                                                                          \
+            if (i & H) continue;                                                                   \
+            const vec a = r[i], b = r[i + H];                                                      \
+            r[i] = __builtin_shuffle(a, b, low), r[i + H] = __builtin_shuffle(a, b, high);         \
+        }                                                                                          \
+    }
+#if defined(__AVX512F__)
+#define H 8
+    EXCHANGE
+#undef H
+#endif
+#if defined(__AVX2__) && defined(__FMA__)
+#define H 4
+    EXCHANGE
+#undef H
+#endif
+#define H 2
+    EXCHANGE
+#undef H
+#define H 1
+    EXCHANGE
+#undef H
+#undef EXCHANGE
+#undef HIGH
+#undef LOW
 }
 
 static inline float vec_sum(vec v)

@@ -37,19 +37,19 @@ static void tile(const product *g, int64_t p, int64_t row, int64_t column, float
     const float *b = g->b + p * g->stride_b + (g->trans_b ? column * g->ldb : column);
     float *c = g->c + p * g->stride_c + row * g->n + column;
     float *packed_b = scratch + MR * DEPTH;
-    epilogue e = {g->alpha, g->beta, g->n};
+    epilogue e = {.alpha = g->alpha, .beta = g->beta, .row = g->n};
 
     for (int64_t k0 = 0; k0 < g->k; k0 += DEPTH, e.beta = 1.0f) {
         const int64_t depth = least(DEPTH, g->k - k0);
         const float *b_k = b + (g->trans_b ? k0 : k0 * g->ldb);
         for (int64_t j = 0; j < columns; j += NR)
             if (g->pack_b || columns - j < NR)
-                pack_b(packed_b + j * DEPTH, b_k + (g->trans_b ? j * g->ldb : j), g->trans_b,
+                pack_b(packed_b + j * DEPTH, NR, b_k + (g->trans_b ? j * g->ldb : j), g->trans_b,
                        g->ldb, depth, least(NR, columns - j));
         for (int64_t i = 0; i < rows; i += MR) {
             const int64_t mr = least(MR, rows - i);
             const float *a_k = a + i * ar + k0 * ak;
-            if (g->pack_a) pack_a(scratch, a_k, ar, ak, depth, mr);
+            if (g->pack_a) pack_a(scratch, MR, a_k, ar, ak, depth, mr);
             for (int64_t j = 0; j < columns; j += NR) {
                 const int64_t n = least(NR, columns - j);
                 const bool packed = g->pack_b || n < NR;
