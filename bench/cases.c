@@ -42,6 +42,7 @@ static const struct op {
     {"ceiling", "read", "move", 1u << SIZES, "f32"},
     {"ceiling", "write", "move", 1u << SIZES, "f32"},
     {"ceiling", "fma", "move", 1u << SIZES, "f32"}, /* a matrix product of as many elements */
+    {"ceiling", "tensor", "move", 1u << SIZES, "tf32,f16,bf16"}, /* the same on tensor cores */
 };
 enum { OPS = sizeof ops / sizeof *ops };
 

@@ -56,6 +56,7 @@ dlf_status bench_evictor_new(bench_evictor *e, dlf_device *device)
 {
     *e = (bench_evictor){.device = device};
     if (on_gpu(e)) {
+        DLF_TRY(dlf_cuda_gate_new(&e->gate, device));
         const int64_t mib = 2 * (int64_t)device->info.threads;
         return dlf_tensor_new(&e->sweep, device, DLF_F32, mib < 256 ? mib : 256, 1 << 18);
     }
@@ -72,6 +73,8 @@ dlf_status bench_evictor_new(bench_evictor *e, dlf_device *device)
 void bench_evictor_free(bench_evictor *e)
 {
     dlf_tensor_free(&e->sweep);
+    if (e->gate) dlf_cuda_gate_free(e->gate, e->device);
+    e->gate = NULL;
     free(e->walk);
     e->walk = NULL;
 }

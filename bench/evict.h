@@ -13,7 +13,9 @@
 typedef struct bench_evictor {
     dlf_device *device;
     dlf_tensor sweep; /* cuda */
-    char *walk;       /* not x86 */
+    struct dlf_cuda_gate
+        *gate;  /* cuda: hot samples are queued behind it; NULL: nothing is held up */
+    char *walk; /* not x86 */
     size_t walk_size;
 } bench_evictor;
 

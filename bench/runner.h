@@ -18,7 +18,8 @@ struct bench_runner {
     bench_evictor *evictor;
     double slow; /* spin until this many times the time has passed; 0: no */
     bool evicts;
-    int calls;       /* of a hot sample, so that the clock's resolution does not matter */
+    int given_up; /* times that the gate gave up: who waits for the device itself soon gets none */
+    int calls;    /* of a hot sample, so that the clock's resolution does not matter */
     int graph_calls; /* of a recording */
     double launches; /* of a call: kernels, fills and copies (cuda), parallel regions (cpu); -1   */
     double host_ns;  /* the least that queueing a hot call took; NaN: not known                   */

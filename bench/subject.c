@@ -213,9 +213,34 @@ static dlf_status build_fma(bench_subject *s)
                                               : (int64_t)sqrt((double)size));
 }
 
+/* What our tensor cores reach: C = A B, n x n, as the 1x1 convolution that it is, by the version of
+ * that name (which tells where there are none). From here on the case is that convolution, also for
+ * the gate and for peers. The side is at most 8192. */
+static dlf_status build_tensor(bench_subject *s)
+{
+    if (strcmp(s->device->backend->name, "cuda") != 0)
+        return dlf_fail(DLF_ERR_NO_KERNEL, "tensor cores are measured on --device cuda only");
+    const int64_t side = (int64_t)sqrt((double)s->c.shape[0]), n = side < 8192 ? side : 8192;
+    s->c = (dlf_bench_case){.family = "conv1x1",
+                            .op = "conv1x1",
+                            .direction = "forward",
+                            .dtype = s->c.dtype,
+                            .tf32 = s->c.tf32,
+                            .layout = DLF_NHWC,
+                            .ndim = 4,
+                            .shape = {1, n, n, 1},
+                            .groups = 1,
+                            .version = s->c.version ? s->c.version : 2,
+                            .outputs = n,
+                            .kernel = 1,
+                            .stride = 1};
+    return bench_build_conv(s);
+}
+
 dlf_status bench_build_ceiling(bench_subject *s)
 {
     if (!strcmp(s->c.op, "fma")) return build_fma(s);
+    if (!strcmp(s->c.op, "tensor")) return build_tensor(s);
 
     static const struct {
         const char *op;

@@ -20,6 +20,8 @@ foreach(f IN LISTS families)
   list(APPEND ref_sources kernels/${f}_ref.c)
 endforeach()
 
+list(APPEND cuda_sources kernels/hold.cu) # no op: dlf bench's
+
 dlf_read_def(experiments host/experiments/experiments.def EXPERIMENT)
 foreach(e IN LISTS experiments)
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/host/experiments/${e}.c)

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "backend/measure.h"
 #include "bench/gate.h"
 #include "bench/pin.h"
 #include "bench/runner.h"
@@ -543,6 +544,66 @@ static void every_family_passes_the_gate(void **state)
     dlf_bench_report_free(r);
 }
 
+static void tensor_cores_have_a_ceiling_on_a_gpu(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = NULL;
+    const bool gpu = !strcmp(kt_dev->backend->name, "cuda");
+    OK(run_small(&r, "^tensor move .* 16384$", "f32,tf32,bf16", 0, 0));
+    assert_int_equal(r->n, 2);
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_row *row = &r->rows[i];
+        if (gpu) {
+            assert_string_equal(row->skipped, "");
+            assert_true(row->runner[0].check.done && row->runner[0].check.ok);
+            near(row->flops, 2.0 * 32 * 32 * 32, 0.0);
+        } else {
+            assert_non_null(strstr(row->skipped, "--device cuda"));
+        }
+    }
+    dlf_bench_report_free(r);
+}
+
+/* In the bed every gate gives up: after three times no more is tried. */
+static void hot_samples_use_the_gate(dlf_cuda_gate *gate, int given_up)
+{
+    const dlf_bench_case relu = {
+        .family = "activation", .op = "relu", .direction = "forward", .ndim = 1, .shape = {4096}};
+    bench_subject s;
+    bench_runner r;
+    bench_evictor e = {.device = kt_dev, .gate = gate};
+    OK(bench_subject_new(&s, kt_dev, &relu, false));
+    OK(bench_runner_of(&r, "dlf", &s, &e, 1.0, 0));
+    for (int k = 1; k <= 5; k++) {
+        double ns = NAN;
+        OK(r.sample(&r, DLF_BENCH_HOT, &ns));
+        assert_true(ns > 0.0);
+        assert_int_equal(r.given_up, k < given_up ? k : given_up);
+    }
+    r.release(&r);
+    bench_subject_free(&s);
+}
+
+/* Where nothing can be held up, as in the bed, the kernel itself can be tried with any memory. */
+static void a_gate_holds_or_gives_up(void **state)
+{
+    (void)state;
+    if (strcmp(kt_dev->backend->name, "cuda") != 0) return;
+    dlf_cuda_gate *made = NULL, local = {.open = 0};
+    OK(dlf_cuda_gate_new(&made, kt_dev));
+    assert_int_equal(made == NULL, !strncmp(kt_dev->info.name, "simt", 4));
+    dlf_cuda_gate *gate = made ? made : &local;
+    dlf_cuda_gate_open(gate);
+    OK(dlf_cuda_hold(kt_dev, gate));
+    OK(kt_dev->backend->sync(kt_dev));
+    assert_false(dlf_cuda_gate_gave_up(gate));
+    OK(dlf_cuda_gate_close(gate, kt_dev)); /* never opened */
+    OK(kt_dev->backend->sync(kt_dev));
+    assert_true(dlf_cuda_gate_gave_up(gate));
+    hot_samples_use_the_gate(gate, made ? 0 : 3);
+    dlf_cuda_gate_free(made, kt_dev);
+}
+
 static void a_wrong_result_is_told(void **state)
 {
     (void)state;
@@ -670,6 +731,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest device[] = {
         cmocka_unit_test(pinned_threads_are_free_again), /* before a run could leave them bound */
         cmocka_unit_test(every_family_passes_the_gate),
+        cmocka_unit_test(tensor_cores_have_a_ceiling_on_a_gpu),
+        cmocka_unit_test(a_gate_holds_or_gives_up),
         cmocka_unit_test(a_wrong_result_is_told),
         cmocka_unit_test(versions_that_are_not_there_are_skipped_with_a_reason),
         cmocka_unit_test(another_dlf_can_be_asked),

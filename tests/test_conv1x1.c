@@ -8,8 +8,8 @@
  * sqrt(K/C), dw sqrt(M). Storage adds one rounding of the output. Where factors are rounded before
  * they are multiplied (tf32: by up to 2^-11; the prologue's u on 16-bit tensor cores: by up to half
  * a unit of the type) the errors of the products are independent and have about that size times
- * that of the sum, with extremes at eight times as much. mean and var come from stored values: a mean
- * over M is wrong by that of one y at most. */
+ * that of the sum, with extremes at eight times as much. mean and var come from stored values: a
+ * mean over M is wrong by that of one y at most. */
 #include "kernel_test.h"
 
 enum { VERSIONS = 3 };
@@ -217,6 +217,35 @@ static void agree(const c1_case *c, side *dev, side *ref, int i, double atol, do
                  c->version, worst);
 }
 
+/* Mean and variance are those of y as the device has stored it, in 16 bits perhaps: batch norm of y
+ * would find the same, 1e-6 of the spread and of the mean apart. */
+static void moments_of_what_is_stored(const c1_case *c, const side *s)
+{
+    const int64_t S = c->W ? outputs(c->H, c->stride) * outputs(c->W, c->stride) : 1;
+    const int64_t columns = c->P * c->K, M = c->N * S;
+    double *y = malloc((size_t)(columns * (M + 2)) * sizeof *y);
+    assert_non_null(y);
+    double *mean = y + columns * M, *var = mean + columns;
+    OK(dlf_tensor_download_f64(y, &s->o[c->in_place ? RESIDUAL : Y].t));
+    OK(dlf_tensor_download_f64(mean, &s->o[MEAN].t));
+    OK(dlf_tensor_download_f64(var, &s->o[VAR].t));
+    for (int64_t i = 0; i < columns; i++) {
+        const int64_t k = i % c->K, step = c->layout == DLF_NCHW ? 1 : c->K;
+        const int64_t image = S * c->K, first = c->layout == DLF_NCHW ? k * S : k;
+        const double *member = y + i / c->K * M * c->K + first;
+        double sum = 0.0, squares = 0.0;
+        for (int64_t m = 0; m < M; m++) sum += member[m / S * image + m % S * step];
+        for (int64_t m = 0; m < M; m++)
+            squares += pow(member[m / S * image + m % S * step] - sum / (double)M, 2.0);
+        const double want = sum / (double)M, spread = squares / (double)M;
+        if (!(fabs(mean[i] - want) <= 1e-6 * (sqrt(spread) + fabs(want))) ||
+            !(fabs(var[i] - spread) <= 1e-5 * spread))
+            fail_msg("channel %lld of %s: mean %.9g, variance %.9g, of what is stored %.9g, %.9g",
+                     (long long)k, dlf_dtype_name(c->dtype), mean[i], var[i], want, spread);
+    }
+    free(y);
+}
+
 /* Runs the case. False: this version does not fit the case (never for version 0 and 1). */
 static bool run(c1_case c)
 {
@@ -245,6 +274,7 @@ static bool run(c1_case c)
             const double y = z + (round + 1e-6) * (4.0 + (double)c.shift);
             agree(&c, &dev, &ref, MEAN, y, 0.0);
             agree(&c, &dev, &ref, VAR, 4.0 * y, 1e-5);
+            moments_of_what_is_stored(&c, &dev);
         }
     }
     status = dlf_conv1x1_backward(&bwd, &conv);

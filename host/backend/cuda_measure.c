@@ -36,3 +36,61 @@ int dlf_cuda_recording_launches(const void *recording)
 {
     return (int)((const dlf_cuda_recording *)recording)->nodes;
 }
+
+/* ---- the gate ------------------------------------------------------------------------------- */
+
+dlf_status dlf_cuda_gate_close(dlf_cuda_gate *gate, const dlf_device *dev)
+{
+    __atomic_store_n(&gate->gave_up, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&gate->open, 0, __ATOMIC_RELEASE);
+    return dlf_cuda_hold(dev, gate);
+}
+
+void dlf_cuda_gate_open(dlf_cuda_gate *gate)
+{
+    __atomic_store_n(&gate->open, 1, __ATOMIC_RELEASE);
+}
+
+bool dlf_cuda_gate_gave_up(const dlf_cuda_gate *gate)
+{
+    return __atomic_load_n(&gate->gave_up, __ATOMIC_ACQUIRE);
+}
+
+/* Closed, a launch that comes back with the gate given up has waited for its end. An open one comes
+ * first: it loads the kernel, which may take its time. */
+static dlf_status holds(dlf_cuda_gate *gate, dlf_device *dev, bool *yes)
+{
+    gate->open = 1;
+    DLF_TRY(dlf_cuda_hold(dev, gate));
+    DLF_TRY(dev->backend->sync(dev));
+    DLF_TRY(dlf_cuda_gate_close(gate, dev));
+    *yes = !dlf_cuda_gate_gave_up(gate);
+    dlf_cuda_gate_open(gate);
+    return dev->backend->sync(dev);
+}
+
+dlf_status dlf_cuda_gate_new(dlf_cuda_gate **out, dlf_device *dev)
+{
+    dlf_cuda_gate *gate = NULL;
+    bool yes = false;
+    *out = NULL;
+    DLF_TRY(dlf_cuda_bind(dev));
+    DLF_TRY(dlf_cuda_check(cudaHostAlloc((void **)&gate, sizeof *gate, cudaHostAllocMapped),
+                           "memory of the gate"));
+    const dlf_status status = holds(gate, dev, &yes);
+    if (status == DLF_OK && yes)
+        *out = gate;
+    else
+        dlf_cuda_gate_free(gate, dev);
+    return status;
+}
+
+void dlf_cuda_gate_free(dlf_cuda_gate *gate, dlf_device *dev)
+{
+    if (!gate) return;
+    dlf_cuda_gate_open(gate);
+    dlf_cuda_bind_quietly(dev);
+    (void)cudaStreamSynchronize(dlf_cuda_of(dev)->stream);
+    (void)cudaFreeHost(gate);
+    (void)cudaGetLastError(); /* of these two: not the next call's */
+}

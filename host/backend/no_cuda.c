@@ -39,3 +39,28 @@ int dlf_cuda_recording_launches(const void *recording)
 {
     return 0;
 }
+
+dlf_status dlf_cuda_hold(const dlf_device *dev, dlf_cuda_gate *gate)
+{
+    return DLF_OK;
+}
+
+dlf_status dlf_cuda_gate_new(dlf_cuda_gate **out, dlf_device *dev)
+{
+    *out = NULL;
+    return DLF_OK;
+}
+
+void dlf_cuda_gate_free(dlf_cuda_gate *gate, dlf_device *dev) {}
+
+dlf_status dlf_cuda_gate_close(dlf_cuda_gate *gate, const dlf_device *dev)
+{
+    return DLF_OK;
+}
+
+void dlf_cuda_gate_open(dlf_cuda_gate *gate) {}
+
+bool dlf_cuda_gate_gave_up(const dlf_cuda_gate *gate)
+{
+    return false;
+}

@@ -18,7 +18,7 @@ static const dlf_param params[] = {
                   "每个批大小、每个种子的随机数个数", "random values per batch size and seed"),
     DLF_INT_PARAM("features", 32, 32, 8, 1024, "features", "层归一化对照组的特征数（8 的倍数）",
                   "features of the layer-norm control, a multiple of 8"),
-    DLF_INT_PARAM("fold_positions", 16384, 65536, 16, 1 << 22, "positions", "折叠测量的位置数",
+    DLF_INT_PARAM("fold_positions", 65536, 262144, 16, 1 << 22, "positions", "折叠测量的位置数",
                   "positions of the folding measurement"),
     {.name = NULL},
 };

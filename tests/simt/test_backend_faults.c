@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "backend/measure.h"
 #include "dlf/backend.h"
 #include "simt_control.h"
 
@@ -34,6 +35,7 @@ static dlf_status small_job(void)
     double values[2 * DLF_MOMENTS];
     const int32_t zeros[2 * N] = {0};
     dlf_recording *recording = NULL;
+    dlf_cuda_gate *gate = NULL;
     DLF_TRY(dlf_device_open(&dev, "cuda"));
     DLF_TRY_DONE(dlf_tensor_new(&a, dev, DLF_F32, 2, N, N));
     DLF_TRY_DONE(dlf_tensor_new(&b, dev, DLF_F32, 2, N, N));
@@ -63,8 +65,10 @@ static dlf_status small_job(void)
     DLF_TRY_DONE(status);
     DLF_TRY_DONE(dlf_replay(recording));
     DLF_TRY_DONE(dlf_replay(recording));
+    DLF_TRY_DONE(dlf_cuda_gate_new(&gate, dev));
     DLF_TRY_DONE(dlf_device_sync(dev));
 done:
+    dlf_cuda_gate_free(gate, dev);
     dlf_recording_free(recording);
     dlf_tensor_free(&a);
     dlf_tensor_free(&b);
@@ -87,6 +91,7 @@ static const char *const calls[] = {
     "cudaStreamCreateWithFlags",
     "cudaStreamSynchronize",
     "cudaMalloc",
+    "cudaHostAlloc",
     "cudaMemcpy2DAsync",
     "cudaMemcpyAsync",
     "cudaMemset2DAsync",
