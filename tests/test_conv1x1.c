@@ -405,6 +405,8 @@ static void sizes_that_are_cut(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int layout = 0; layout < 2; layout++) {
             c1_case c = cases[i];
+            /* Deep and wide is for the CPU's tiles, and slow in the test bed. */
+            if (c.C == 600 && strstr(kt_dev->info.name, "simt")) continue;
             c.layout = (dlf_layout)layout;
             in_all_versions(c);
             c.dtype = layout ? DLF_F16 : DLF_BF16;
