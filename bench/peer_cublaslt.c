@@ -55,27 +55,22 @@ typedef struct blaslt {
 
 static bool load(blaslt *l)
 {
-    const struct {
-        void *function;
-        const char *name;
-    } wanted[] = {{&l->version, "cublasLtGetVersion"},
-                  {&l->create, "cublasLtCreate"},
-                  {&l->destroy, "cublasLtDestroy"},
-                  {&l->desc_create, "cublasLtMatmulDescCreate"},
-                  {&l->desc_destroy, "cublasLtMatmulDescDestroy"},
-                  {&l->desc_set, "cublasLtMatmulDescSetAttribute"},
-                  {&l->layout_create, "cublasLtMatrixLayoutCreate"},
-                  {&l->layout_destroy, "cublasLtMatrixLayoutDestroy"},
-                  {&l->layout_set, "cublasLtMatrixLayoutSetAttribute"},
-                  {&l->preference_create, "cublasLtMatmulPreferenceCreate"},
-                  {&l->preference_destroy, "cublasLtMatmulPreferenceDestroy"},
-                  {&l->preference_set, "cublasLtMatmulPreferenceSetAttribute"},
-                  {&l->heuristic, "cublasLtMatmulAlgoGetHeuristic"},
-                  {&l->config, "cublasLtMatmulAlgoConfigGetAttribute"},
-                  {&l->matmul, "cublasLtMatmul"}};
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (!dlf_cuda_symbol(wanted[i].function, l->library, wanted[i].name)) return false;
-    return true;
+    const dlf_cuda_wanted wanted[] = {{&l->version, "cublasLtGetVersion"},
+                                      {&l->create, "cublasLtCreate"},
+                                      {&l->destroy, "cublasLtDestroy"},
+                                      {&l->desc_create, "cublasLtMatmulDescCreate"},
+                                      {&l->desc_destroy, "cublasLtMatmulDescDestroy"},
+                                      {&l->desc_set, "cublasLtMatmulDescSetAttribute"},
+                                      {&l->layout_create, "cublasLtMatrixLayoutCreate"},
+                                      {&l->layout_destroy, "cublasLtMatrixLayoutDestroy"},
+                                      {&l->layout_set, "cublasLtMatrixLayoutSetAttribute"},
+                                      {&l->preference_create, "cublasLtMatmulPreferenceCreate"},
+                                      {&l->preference_destroy, "cublasLtMatmulPreferenceDestroy"},
+                                      {&l->preference_set, "cublasLtMatmulPreferenceSetAttribute"},
+                                      {&l->heuristic, "cublasLtMatmulAlgoGetHeuristic"},
+                                      {&l->config, "cublasLtMatmulAlgoConfigGetAttribute"},
+                                      {&l->matmul, "cublasLtMatmul"}};
+    return dlf_cuda_symbols(l->library, wanted, sizeof wanted / sizeof *wanted);
 }
 
 static void blaslt_close(void *state)

@@ -49,10 +49,7 @@ struct cudnn_batch {
 
 static bool load(cudnn_batch *b)
 {
-    const struct {
-        void *function;
-        const char *name;
-    } wanted[] = {
+    const dlf_cuda_wanted wanted[] = {
         {&b->infer, "cudnnBatchNormalizationForwardInference"},
         {&b->forward, "cudnnBatchNormalizationForwardTraining"},
         {&b->forward_ex, "cudnnBatchNormalizationForwardTrainingEx"},
@@ -62,9 +59,7 @@ static bool load(cudnn_batch *b)
         {&b->backward_workspace, "cudnnGetBatchNormalizationBackwardExWorkspaceSize"},
         {&b->reserve_space, "cudnnGetBatchNormalizationTrainingExReserveSpaceSize"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (!dlf_cuda_symbol(wanted[i].function, b->d->lib.library, wanted[i].name)) return false;
-    return true;
+    return dlf_cuda_symbols(b->d->lib.library, wanted, sizeof wanted / sizeof *wanted);
 }
 
 void cudnn_batch_free(cudnn_batch *b)

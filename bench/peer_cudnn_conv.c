@@ -145,13 +145,14 @@ static dlf_status describe(plan *p, const dlf_bench_case *c)
 
 static dlf_status describe_relu(plan *p, bench_subject *s)
 {
-    void *library = p->d->lib.library;
-    const bool found =
-        dlf_cuda_symbol(&p->fused, library, "cudnnConvolutionBiasActivationForward") &&
-        dlf_cuda_symbol(&p->create_activation, library, "cudnnCreateActivationDescriptor") &&
-        dlf_cuda_symbol(&p->set_activation, library, "cudnnSetActivationDescriptor") &&
-        dlf_cuda_symbol(&p->destroy_activation, library, "cudnnDestroyActivationDescriptor");
-    if (!found) return dlf_fail(DLF_ERR_NO_KERNEL, "this cuDNN has no fused bias and activation");
+    const dlf_cuda_wanted wanted[] = {
+        {&p->fused, "cudnnConvolutionBiasActivationForward"},
+        {&p->create_activation, "cudnnCreateActivationDescriptor"},
+        {&p->set_activation, "cudnnSetActivationDescriptor"},
+        {&p->destroy_activation, "cudnnDestroyActivationDescriptor"},
+    };
+    if (!dlf_cuda_symbols(p->d->lib.library, wanted, sizeof wanted / sizeof *wanted))
+        return dlf_fail(DLF_ERR_NO_KERNEL, "this cuDNN has no fused bias and activation");
     DLF_TRY(bench_retype(s, CONV_BIAS, s->c.dtype));
     const bool ok =
         p->d->lib.create_tensor(&p->bias) == 0 &&

@@ -95,18 +95,13 @@ struct cudnn_graph {
 
 static bool load(cudnn_graph *g)
 {
-    const struct {
-        void *function;
-        const char *name;
-    } wanted[] = {{&g->create, "cudnnBackendCreateDescriptor"},
-                  {&g->destroy, "cudnnBackendDestroyDescriptor"},
-                  {&g->set, "cudnnBackendSetAttribute"},
-                  {&g->get, "cudnnBackendGetAttribute"},
-                  {&g->finalize, "cudnnBackendFinalize"},
-                  {&g->execute, "cudnnBackendExecute"}};
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (!dlf_cuda_symbol(wanted[i].function, g->d->lib.library, wanted[i].name)) return false;
-    return true;
+    const dlf_cuda_wanted wanted[] = {{&g->create, "cudnnBackendCreateDescriptor"},
+                                      {&g->destroy, "cudnnBackendDestroyDescriptor"},
+                                      {&g->set, "cudnnBackendSetAttribute"},
+                                      {&g->get, "cudnnBackendGetAttribute"},
+                                      {&g->finalize, "cudnnBackendFinalize"},
+                                      {&g->execute, "cudnnBackendExecute"}};
+    return dlf_cuda_symbols(g->d->lib.library, wanted, sizeof wanted / sizeof *wanted);
 }
 
 void cudnn_graph_free(cudnn_graph *g)

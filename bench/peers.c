@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda_library.h"
 #include "experiments/nearest.h"
 
 enum { PEERS_MOST = DLF_BENCH_RUNNERS - 3 };
@@ -295,12 +296,9 @@ const size_t bench_workspace_most = (size_t)1 << 30;
 
 bool bench_library_allowed(const dlf_device *device, const char *variable, char *text, size_t size)
 {
-    const char *chosen = getenv(variable);
-    const bool cuda = !strcmp(device->backend->name, "cuda");
-    const bool test_bed = cuda && !strncmp(device->info.name, "simt", 4);
-    if (!cuda)
+    if (strcmp(device->backend->name, "cuda") != 0)
         snprintf(text, size, "it needs --device cuda");
-    else if (test_bed && !(chosen && *chosen))
+    else if (!dlf_cuda_library_wanted(variable, device->info.name))
         snprintf(text, size, "in the test bed only one that %s names", variable);
     else
         return true;

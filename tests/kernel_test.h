@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "backend/cuda_library.h"
 #include "dlf/backend.h"
 #include "dlf/ops.h"
 #include "dlf/rng.h"
@@ -50,6 +51,12 @@ static inline void kt_open(int argc, char **argv)
         printf("cannot open %s: %s\n", name, dlf_error_message());
         exit(1);
     }
+}
+
+/* Is it the CPU test bed (tests/simt)? There a case takes a hundred times as long. */
+static inline bool kt_in_bed(void)
+{
+    return dlf_cuda_is_test_bed(kt_dev->info.name);
 }
 
 static inline int kt_close(int failures)

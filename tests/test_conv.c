@@ -37,17 +37,11 @@ static const conv_case cases[] = {
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
-/* The CPU test bed is slow. */
-static bool in_bed(void)
-{
-    return strstr(kt_dev->info.name, "simt") != NULL;
-}
-
 /* There a case goes through one layout, the next through the other, and the large ones only through
  * matches_reference. */
 static bool skipped(const conv_case *c, int layout)
 {
-    return in_bed() && ((c - cases) % 2 != layout || c - cases >= 20);
+    return kt_in_bed() && ((c - cases) % 2 != layout || c - cases >= 20);
 }
 
 static dlf_conv conv_of(const conv_case *c, dlf_layout layout)
@@ -183,7 +177,7 @@ static void matches_reference(void **state)
         for (int layout = 0; layout < 2; layout++) {
             const shapes s = shapes_of(c, (dlf_layout)layout);
             numbers n = numbers_of(&s, 1);
-            if (!in_bed()) check(c, (dlf_layout)layout, &n, 0, 0.0, "random");
+            if (!kt_in_bed()) check(c, (dlf_layout)layout, &n, 0, 0.0, "random");
             check(c, (dlf_layout)layout, &n, 3, -0.5, "strided members, accumulated");
             release(&n);
         }
@@ -421,7 +415,8 @@ static void can_be_recorded(void **state)
 {
     (void)state;
     /* The bed's stand-in for cuDNN computes when it is called. */
-    if (!dlf_device_records(kt_dev) || (in_bed() && strstr(kt_dev->info.detail, "cuDNN "))) skip();
+    if (!dlf_device_records(kt_dev) || (kt_in_bed() && strstr(kt_dev->info.detail, "cuDNN ")))
+        skip();
     const conv_case c = {1, 2, 3, 6, 5, 4, 1, {3, 3}, {1, 1}, {1, 1}, {1, 1}};
     const shapes s = shapes_of(&c, DLF_NCHW);
     const dlf_conv conv = conv_of(&c, DLF_NCHW);

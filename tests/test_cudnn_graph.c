@@ -32,12 +32,13 @@ enum { HEURISTICS = 4, DEVICE = 38, HEURISTIC_A = 3 };
 
 static void describe_h200(void)
 {
-    void *library = cudnn.lib.library;
-    if (!dlf_cuda_symbol(&create, library, "cudnnBackendCreateDescriptor") ||
-        !dlf_cuda_symbol(&destroy, library, "cudnnBackendDestroyDescriptor") ||
-        !dlf_cuda_symbol(&finalize, library, "cudnnBackendFinalize") ||
-        !dlf_cuda_symbol(&set, library, "cudnnBackendSetAttribute") ||
-        !dlf_cuda_symbol(&get, library, "cudnnBackendGetAttribute") || create(DEVICE, &h200) != 0)
+    const dlf_cuda_wanted wanted[] = {{&create, "cudnnBackendCreateDescriptor"},
+                                      {&destroy, "cudnnBackendDestroyDescriptor"},
+                                      {&finalize, "cudnnBackendFinalize"},
+                                      {&set, "cudnnBackendSetAttribute"},
+                                      {&get, "cudnnBackendGetAttribute"}};
+    if (!dlf_cuda_symbols(cudnn.lib.library, wanted, sizeof wanted / sizeof *wanted) ||
+        create(DEVICE, &h200) != 0)
         return;
     if (set(h200, 2702, 24, sizeof properties, properties) == 0 && finalize(h200) == 0) return;
     destroy(h200);

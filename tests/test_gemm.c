@@ -17,11 +17,6 @@ static const shape large[] = {
     {1, 37, 61, 1031}, {16, 64, 64, 64},  {1, 500, 1, 300},   {1, 1, 500, 300},
 };
 
-static bool is_slow(void)
-{
-    return strstr(kt_dev->info.name, "simt") != NULL;
-}
-
 /* One product on both devices. pa, pb: members of a and b (1 = broadcast). */
 static void compare(shape s, int64_t pa, int64_t pb, dlf_gemm_args args)
 {
@@ -76,7 +71,7 @@ static void reference(void **state)
         all_transposes(s, s.P, 1, 3.0, 0.0);
         all_transposes(s, 1, 1, 1.0, 0.0);
     }
-    for (size_t i = 0; i < sizeof large / sizeof large[0] && !is_slow(); i++) {
+    for (size_t i = 0; i < sizeof large / sizeof large[0] && !kt_in_bed(); i++) {
         all_transposes(large[i], large[i].P, large[i].P, 1.0, 0.0);
         all_transposes(large[i], large[i].P, large[i].P, 2.0, -1.0);
     }
@@ -85,7 +80,7 @@ static void reference(void **state)
 /* A size at which the cpu device calls BLAS, if it has one: against the exact integer product. */
 static void large_product(void **state)
 {
-    if (is_slow()) skip();
+    if (kt_in_bed()) skip();
     enum { M = 515, N = 513, K = 517 };
     float *a = malloc(sizeof(float) * M * K), *b = malloc(sizeof(float) * K * N);
     float *c = malloc(sizeof(float) * M * N);

@@ -179,17 +179,11 @@ static void cuda_close(dlf_device *dev)
     dev->impl = NULL;
 }
 
-/* Are we linked against the CPU test bed (tests/simt) rather than a driver? */
-static bool is_test_bed(const struct cudaDeviceProp *prop)
-{
-    return strncmp(prop->name, "simt", 4) == 0;
-}
-
 static void open_cublas(dlf_device *dev, const struct cudaDeviceProp *prop, char *text, size_t size)
 {
     dlf_cuda *impl = dlf_cuda_of(dev);
     const char *why = "no memory for its workspace";
-    if (!dlf_cuda_library_wanted("DLF_CUBLAS", is_test_bed(prop))) {
+    if (!dlf_cuda_library_wanted("DLF_CUBLAS", prop->name)) {
         why = "test bed";
     } else if (cudaMalloc(&impl->workspace, WORKSPACE_BYTES) == cudaSuccess) {
         impl->has_cublas =
@@ -246,11 +240,11 @@ static dlf_status cuda_setup(dlf_device *dev)
     dev->info.shared_bytes = (int64_t)prop.sharedMemPerBlockOptin;
     dev->ops = &ops;
     const char *cache = getenv("DLF_CUDA_CACHE");
-    impl->cached = cache && cache[0] ? strcmp(cache, "0") != 0 : !is_test_bed(&prop);
+    impl->cached = cache && cache[0] ? strcmp(cache, "0") != 0 : !dlf_cuda_is_test_bed(prop.name);
     DLF_TRY(probe(dev, &prop));
     char blas[96], dnn[96];
     open_cublas(dev, &prop, blas, sizeof blas);
-    dlf_cuda_open_cudnn(dev, is_test_bed(&prop), dnn, sizeof dnn);
+    dlf_cuda_open_cudnn(dev, prop.name, dnn, sizeof dnn);
     snprintf(dev->info.detail, sizeof dev->info.detail,
              "cc %d.%d, driver %d.%d, runtime %d.%d, %s, %s", prop.major, prop.minor, driver / 1000,
              driver / 10 % 100, runtime / 1000, runtime / 10 % 100, blas, dnn);

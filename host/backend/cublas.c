@@ -23,14 +23,16 @@ bool dlf_cublas_open(dlf_cublas *out, void *stream, void *workspace, size_t work
     }
     int (*create)(void **), (*set_stream)(void *, void *), (*set_math_mode)(void *, int);
     int (*set_workspace)(void *, void *, size_t), (*get_version)(void *, int *);
-    const bool complete = dlf_cuda_symbol(&create, b.library, "cublasCreate_v2") &&
-                          dlf_cuda_symbol(&b.destroy, b.library, "cublasDestroy_v2") &&
-                          dlf_cuda_symbol(&set_stream, b.library, "cublasSetStream_v2") &&
-                          dlf_cuda_symbol(&set_math_mode, b.library, "cublasSetMathMode") &&
-                          dlf_cuda_symbol(&set_workspace, b.library, "cublasSetWorkspace_v2") &&
-                          dlf_cuda_symbol(&get_version, b.library, "cublasGetVersion_v2") &&
-                          dlf_cuda_symbol(&b.sgemm, b.library, "cublasSgemmStridedBatched");
-    if (!complete) {
+    const dlf_cuda_wanted wanted[] = {
+        {&create, "cublasCreate_v2"},
+        {&b.destroy, "cublasDestroy_v2"},
+        {&set_stream, "cublasSetStream_v2"},
+        {&set_math_mode, "cublasSetMathMode"},
+        {&set_workspace, "cublasSetWorkspace_v2"},
+        {&get_version, "cublasGetVersion_v2"},
+        {&b.sgemm, "cublasSgemmStridedBatched"},
+    };
+    if (!dlf_cuda_symbols(b.library, wanted, sizeof wanted / sizeof *wanted)) {
         *why = "cuBLAS too old";
     } else if (create(&b.handle) != 0) {
         b.handle = NULL;

@@ -5,11 +5,11 @@
 #include "backend/cuda_impl.h"
 #include "backend/cuda_library.h"
 
-void dlf_cuda_open_cudnn(dlf_device *dev, bool test_bed, char *text, size_t size)
+void dlf_cuda_open_cudnn(dlf_device *dev, const char *device_name, char *text, size_t size)
 {
     dlf_cuda *impl = dlf_cuda_of(dev);
     const char *why = "test bed";
-    if (dlf_cuda_library_wanted("DLF_CUDNN", test_bed))
+    if (dlf_cuda_library_wanted("DLF_CUDNN", device_name))
         impl->has_cudnn = dlf_cudnn_open(&impl->cudnn, impl->stream, &why);
     (void)cudaGetLastError();
     const int v = impl->cudnn.version; /* 91900 = 9.19.0 */

@@ -61,7 +61,7 @@ dlf_status dlf_cuda_bind(const dlf_device *dev);
 void dlf_cuda_bind_quietly(const dlf_device *dev);
 
 /* Convolutions by cuDNN (cuda_conv.c). `text`: what was found, for the device's description. */
-void dlf_cuda_open_cudnn(dlf_device *dev, bool test_bed, char *text, size_t size);
+void dlf_cuda_open_cudnn(dlf_device *dev, const char *device_name, char *text, size_t size);
 
 dlf_status dlf_cuda_alloc(dlf_device *dev, void **out, size_t bytes);
 void dlf_cuda_release(dlf_device *dev, void *p, size_t bytes);

@@ -8,11 +8,18 @@
 #include <string.h>
 
 /* ISO C has no conversion from what dlsym returns to a function pointer. */
-bool dlf_cuda_symbol(void *function, void *library, const char *name)
+static bool find(void *function, void *library, const char *name)
 {
     void *p = dlsym(library, name);
     memcpy(function, &p, sizeof p);
     return p != NULL;
+}
+
+bool dlf_cuda_symbols(void *library, const dlf_cuda_wanted *wanted, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!find(wanted[i].function, library, wanted[i].name)) return false;
+    return true;
 }
 
 static void *open_in(const char *directory, const char *name)
@@ -43,8 +50,13 @@ void *dlf_cuda_library(const char *variable, const char *const *names)
     return NULL;
 }
 
-bool dlf_cuda_library_wanted(const char *variable, bool test_bed)
+bool dlf_cuda_is_test_bed(const char *device_name)
+{
+    return strncmp(device_name, "simt", 4) == 0;
+}
+
+bool dlf_cuda_library_wanted(const char *variable, const char *device_name)
 {
     const char *chosen = getenv(variable);
-    return !test_bed || (chosen && chosen[0]);
+    return !dlf_cuda_is_test_bed(device_name) || (chosen && chosen[0]);
 }

@@ -36,10 +36,7 @@ struct dlf_cudnn_plan {
 static bool load(dlf_cudnn *d, int (**create)(void **), int (**set_stream)(void *, void *),
                  size_t (**get_version)(void))
 {
-    const struct {
-        void *function;
-        const char *name;
-    } wanted[] = {
+    const dlf_cuda_wanted wanted[] = {
         {create, "cudnnCreate"},
         {set_stream, "cudnnSetStream"},
         {get_version, "cudnnGetVersion"},
@@ -62,9 +59,7 @@ static bool load(dlf_cudnn *d, int (**create)(void **), int (**set_stream)(void 
         {&d->run[DLF_CONV_DX], "cudnnConvolutionBackwardData"},
         {&d->run[DLF_CONV_DW], "cudnnConvolutionBackwardFilter"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-        if (!dlf_cuda_symbol(wanted[i].function, d->library, wanted[i].name)) return false;
-    return true;
+    return dlf_cuda_symbols(d->library, wanted, sizeof wanted / sizeof *wanted);
 }
 
 bool dlf_cudnn_open(dlf_cudnn *out, void *stream, const char **why)
