@@ -22,14 +22,11 @@ struct bench_peer {
     FILE *to, *from;
 };
 
-/* The script travels inside the program. */
-static char *script_of(const char *name)
+/* It travels inside the program, and is every peer that is PyTorch or builds on it. */
+static char *peer_script(void)
 {
-    char path[64];
-    /* one script may be several peers: torch and torch-compile */
-    snprintf(path, sizeof path, "bench/peers/%.*s_peer.py", (int)strcspn(name, "-"), name);
     size_t size = 0;
-    const unsigned char *data = dlf_embedded_find(path, &size);
+    const unsigned char *data = dlf_embedded_find("bench/peers/torch_peer.py", &size);
     return data ? strndup((const char *)data, size) : NULL;
 }
 
@@ -100,8 +97,8 @@ static dlf_status start(bench_peer **out, const char *name, const char *const *w
     if (status == DLF_OK)
         status =
             ask(p,
-                json_pack("{s:s, s:i, s:b, s:i, s:f}", "device", device->backend, "threads",
-                          device->threads, "pin", (int)o->pin, "distort",
+                json_pack("{s:s, s:s, s:i, s:b, s:i, s:f}", "peer", name, "device", device->backend,
+                          "threads", device->threads, "pin", (int)o->pin, "distort",
                           strcmp(name, DLF_BENCH_NOW) ? 0 : (int)o->distort, "hot_ns", o->hot_ns),
                 &answer);
     const char *version = json_string_value(json_object_get(answer, "version"));
@@ -124,9 +121,8 @@ dlf_status bench_peer_start(bench_peer **out, const char *name, const dlf_bench_
     *out = NULL;
     const char *chosen = o->python && *o->python ? o->python : getenv("DLF_PYTHON");
     if (!chosen || !*chosen) chosen = "python3";
-    char *script = script_of(name);
-    if (!script)
-        return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no script of a peer '%s'", name);
+    char *script = peer_script();
+    if (!script) return dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for a script");
     const char *const words[] = {chosen, "-u", "-c", script, NULL};
     const dlf_status status = start(out, name, words, o, "--python names another interpreter");
     free(script);
@@ -151,10 +147,6 @@ void bench_peer_stop(bench_peer *p)
     free(p);
 }
 
-const char *bench_peer_name(const bench_peer *p)
-{
-    return p->name;
-}
 const char *bench_peer_version(const bench_peer *p)
 {
     return p->version;
@@ -187,25 +179,40 @@ static json_t *description(const dlf_bench_case *c)
     json_t *shape = json_array();
     for (int i = 0; i < c->ndim; i++)
         json_array_append_new(shape, json_integer((json_int_t)c->shape[i]));
-    json_t *o = json_pack("{s:{s:s, s:s, s:s, s:s, s:o, s:I}}", "prepare", "op", c->op, "direction",
-                          c->direction, "dtype", c->tf32 ? "tf32" : dlf_dtype_name(c->dtype),
-                          "layout", c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape,
-                          "groups", (json_int_t)c->groups);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:I}", "op", c->op, "direction", c->direction,
+                          "dtype", c->tf32 ? "tf32" : dlf_dtype_name(c->dtype), "layout",
+                          c->layout == DLF_NHWC ? "nhwc" : "nchw", "shape", shape, "groups",
+                          (json_int_t)c->groups);
     if (c->outputs)
-        json_object_set_new(json_object_get(o, "prepare"), "convolution",
+        json_object_set_new(o, "convolution",
                             json_pack("[I,I,I,I]", (json_int_t)c->outputs, (json_int_t)c->kernel,
                                       (json_int_t)c->stride, (json_int_t)c->pad));
     return o;
 }
 
+/* How far its result is off, as it says itself (in JSON there is no infinity), if it was looked at.
+ */
+static void take_check(bench_runner *r, const json_t *off, double tolerance)
+{
+    if (!off) return;
+    r->check = (dlf_bench_check){.done = true,
+                                 .error = json_is_number(off) ? json_number_value(off) : INFINITY,
+                                 .tolerance = tolerance,
+                                 .same_bits = true /* is not looked at */};
+    r->check.ok = r->check.error <= tolerance;
+    if (!r->check.ok) r->modes = 0;
+}
+
 dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_case *c,
-                                double hot_ns)
+                                double hot_ns, double tolerance)
 {
     *r = (bench_runner){.sample = sample, .peer = p, .calls = 1, .launches = -1.0, .host_ns = NAN};
     snprintf(r->name, sizeof r->name, "%s", p->name);
     json_t *answer;
     DLF_TRY(ask(p,
-                p->is_dlf ? json_pack("{s:o}", "prepare", bench_case_to_json(c)) : description(c),
+                p->is_dlf ? json_pack("{s:o}", "prepare", bench_case_to_json(c))
+                          : json_pack("{s:o, s:b}", "prepare", description(c), "gate",
+                                      (int)!isnan(tolerance)),
                 &answer));
     const char *error = json_string_value(json_object_get(answer, "error"));
     const json_t *modes = json_object_get(answer, "modes");
@@ -220,6 +227,7 @@ dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p, const dlf_bench_
     const char *note = json_string_value(json_object_get(answer, "note"));
     if (note) snprintf(r->note, sizeof r->note, "%s", note);
     if (!r->modes) snprintf(r->note, sizeof r->note, "%s", error ? error : "does not take part");
+    if (!isnan(tolerance)) take_check(r, json_object_get(answer, "off"), tolerance);
     json_decref(answer);
     if (!(r->modes & 1u << DLF_BENCH_HOT)) return DLF_OK;
     double ns;

@@ -12,6 +12,7 @@
 enum { PEERS_MOST = DLF_BENCH_RUNNERS - 3 };
 
 typedef struct contestant {
+    char name[16];
     const bench_inside *inside; /* NULL: a process */
     void *state;
     bench_peer *process;
@@ -68,6 +69,7 @@ static void forget(contestant *c)
 static void add_inside(bench_peers *p, const bench_inside *inside)
 {
     contestant *c = &p->peer[p->n++];
+    snprintf(c->name, sizeof c->name, "%s", inside->name);
     c->inside = inside;
     c->works = inside->open(&c->state, p->o->device, c->text, sizeof c->text);
     if (c->works) return;
@@ -76,11 +78,21 @@ static void add_inside(bench_peers *p, const bench_inside *inside)
     warn(p->o, line);
 }
 
+/* Kernels for one kind of GPU: few have them, so that naming them where they are not is no error.
+ */
+static bool needs_cuda(const char *name)
+{
+    return !strcmp(name, "liger") || !strcmp(name, "quack");
+}
+
 /* `must`: it was named, so that it not starting is an error. */
 static dlf_status add_process(bench_peers *p, const char *name, bool must)
 {
     contestant *c = &p->peer[p->n];
-    const dlf_status status = bench_peer_start(&c->process, name, p->o);
+    snprintf(c->name, sizeof c->name, "%s", name);
+    const bool allowed = !needs_cuda(name) || !strcmp(p->o->device->backend->name, "cuda");
+    const dlf_status status = allowed ? bench_peer_start(&c->process, name, p->o)
+                                      : dlf_fail(DLF_ERR_NOT_FOUND, "it needs --device cuda");
     if (status != DLF_OK && must) return status;
     p->n++;
     c->works = status == DLF_OK;
@@ -98,6 +110,7 @@ static dlf_status add_process(bench_peers *p, const char *name, bool must)
 static dlf_status start_dlf(bench_peers *p, contestant *c, const char *name)
 {
     bench_peer_stop(c->process);
+    snprintf(c->name, sizeof c->name, "%s", name);
     c->process = NULL;
     c->works = false;
     DLF_TRY(bench_peer_start_dlf(&c->process, name, p->o));
@@ -120,13 +133,8 @@ dlf_status bench_peers_renew(bench_peers *p, int pass)
 
 static bool is_in(const bench_peers *p, const char *name)
 {
-    for (int i = 0; i < p->n; i++) {
-        const contestant *c = &p->peer[i];
-        if (!strcmp(name, c->inside    ? c->inside->name
-                          : c->process ? bench_peer_name(c->process)
-                                       : ""))
-            return true;
-    }
+    for (int i = 0; i < p->n; i++)
+        if (!strcmp(name, p->peer[i].name)) return true;
     return false;
 }
 
@@ -156,16 +164,18 @@ static dlf_status add_best(bench_peers *p)
     DLF_TRY(add_one(p, "torch", false));
     if (strcmp(p->o->device->backend->name, "cuda") != 0) return DLF_OK;
     DLF_TRY(add_one(p, "cudnn", false));
-    return add_one(p, "cublaslt", false);
+    DLF_TRY(add_one(p, "cublaslt", false));
+    DLF_TRY(add_one(p, "liger", false));
+    return add_one(p, "quack", false);
 }
 
 static dlf_status add(bench_peers *p, const char *name)
 {
-    static const char *const known[] = {"torch",   "torch-compile", "cudnn", "cublaslt",
-                                        "unfused", "best",          NULL};
+    static const char *const known[] = {"torch", "torch-compile", "cudnn", "cublaslt", "liger",
+                                        "quack", "unfused",       "best",  NULL};
     if (!strcmp(name, "best")) return add_best(p);
     for (int i = 0; known[i]; i++)
-        if (!strcmp(known[i], name)) return add_one(p, name, true);
+        if (!strcmp(known[i], name)) return add_one(p, name, !needs_cuda(name));
     char hint[256];
     return dlf_fail(DLF_ERR_NOT_FOUND, "--against: there is no peer '%s'%s", name,
                     dlf_nearest(hint, sizeof hint, name, known));
@@ -220,18 +230,16 @@ void bench_peers_versions(const bench_peers *p, const char *out[DLF_BENCH_RUNNER
 
 /* ---- a case --------------------------------------------------------------------------------- */
 
-/* The peer's result against the yardstick's; what is wrong is not timed. */
-static dlf_status judge(bench_peers *p, bench_runner *r, bench_subject *theirs, bench_gate *gate)
+/* What is wrong is not timed, and told. */
+static void tell_wrong(const bench_peers *p, bench_runner *r, const dlf_bench_case *c)
 {
     char name[DLF_BENCH_NAME], line[256];
-    DLF_TRY(bench_gate_peer(gate, theirs, &r->check));
-    if (r->check.ok) return DLF_OK;
+    if (!r->check.done || r->check.ok) return;
     snprintf(r->note, sizeof r->note, "WRONG: off by %.3g (tolerance %.3g)", r->check.error,
              r->check.tolerance);
     snprintf(line, sizeof line, "peer %s is %s and not timed: %s", r->name, r->note,
-             dlf_bench_case_name(name, &theirs->c));
+             dlf_bench_case_name(name, c));
     warn(p->o, line);
-    return DLF_OK;
 }
 
 static dlf_status enlist(bench_peers *p, contestant *c, bench_runner *r, const bench_subject *ours,
@@ -245,7 +253,8 @@ static dlf_status enlist(bench_peers *p, contestant *c, bench_runner *r, const b
     c->theirs.way = m ? m->way : 0;
     DLF_TRY(c->inside->take(c->state, &c->theirs, note, sizeof note));
     if (m) m->way = c->theirs.way;
-    if (gate) DLF_TRY(judge(p, r, &c->theirs, gate));
+    if (gate) DLF_TRY(bench_gate_peer(gate, &c->theirs, &r->check));
+    tell_wrong(p, r, &c->theirs.c);
     if (gate && !r->check.ok) return DLF_OK;
     const dlf_bench_check check = r->check;
     DLF_TRY(bench_runner_of(r, c->inside->name, &c->theirs, e, p->o->hot_ns,
@@ -260,15 +269,17 @@ static dlf_status join(bench_peers *p, contestant *c, bench_runner *r, const ben
                        bench_gate *gate, bench_evictor *e)
 {
     *r = (bench_runner){.calls = 1, .launches = -1.0, .host_ns = NAN};
-    snprintf(r->name, sizeof r->name, "%s",
-             c->inside    ? c->inside->name
-             : c->process ? bench_peer_name(c->process)
-                          : "torch");
+    snprintf(r->name, sizeof r->name, "%s", c->name);
     if (!c->works) {
         snprintf(r->note, sizeof r->note, "not available here: %.120s", c->text);
         return DLF_OK;
     }
-    if (c->process) return bench_runner_of_peer(r, c->process, &ours->c, p->o->hot_ns);
+    if (c->process) {
+        DLF_TRY(bench_runner_of_peer(r, c->process, &ours->c, p->o->hot_ns,
+                                     gate ? gate->check.tolerance : NAN));
+        tell_wrong(p, r, &ours->c);
+        return DLF_OK;
+    }
     if (enlist(p, c, r, ours, gate, e) == DLF_OK) return DLF_OK;
     r->modes = 0;
     snprintf(r->note, sizeof r->note, "%s", dlf_error_message());

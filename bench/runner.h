@@ -46,10 +46,11 @@ DLF_MUST_CHECK dlf_status bench_peer_start(bench_peer **out, const char *name,
 DLF_MUST_CHECK dlf_status bench_peer_start_dlf(bench_peer **out, const char *name,
                                                const dlf_bench_options *o);
 void bench_peer_stop(bench_peer *p);
-const char *bench_peer_name(const bench_peer *p);
 const char *bench_peer_version(const bench_peer *p);
-/* r->modes = 0 and r->note = its reason when the peer has no such op. */
+/* r->modes = 0 and r->note = its reason when the peer has no such op. tolerance: of how far its
+ * result is off, which is then in r->check (too far: r->modes = 0); NaN: nobody looks. */
 DLF_MUST_CHECK dlf_status bench_runner_of_peer(bench_runner *r, bench_peer *p,
-                                               const dlf_bench_case *c, double hot_ns);
+                                               const dlf_bench_case *c, double hot_ns,
+                                               double tolerance);
 
 #endif

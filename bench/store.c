@@ -265,7 +265,7 @@ static dlf_status read_row(dlf_bench_row *row, const json_t *j, const reader *r)
     const json_t *runners = json_object_get(j, "runners");
     row->n_runners = (int)json_array_size(runners);
     if (row->n_runners < 3 || row->n_runners > DLF_BENCH_RUNNERS || row->rounds < 0)
-        return bad(r, "there are 3 to 8 runners: dlf, copy, gemm, and peers");
+        return bad(r, "there are 3 to 12 runners: dlf, copy, gemm, and peers");
     DLF_TRY(read_passes(row, json_object_get(j, "pass_end"), r));
     for (int i = 0; i < row->n_runners; i++)
         DLF_TRY(read_runner(&row->runner[i], json_array_get(runners, (size_t)i), row->rounds, r));

@@ -331,6 +331,10 @@ expect 2 bench relu "${quick[@]}" --against cudn; complains "did you mean 'cudnn
 # A peer that is not here is one line, and no failure.
 "$dlf" bench conv1x1_relu --filter 'nhwc 4x32' "${quick[@]}" --against unfused,cudnn >stdout 2>stderr || fail 'bench --against'
 complains 'peer cudnn: not available here: it needs --device cuda'; says ' unfused '
+"$dlf" bench relu --filter 'forward .*16384' "${quick[@]}" --against liger >stdout 2>stderr || fail 'bench --against'
+complains 'peer liger: not available here: it needs --device cuda'
+expect 2 bench relu "${quick[@]}" --against ligre; complains "did you mean 'liger'"
+expect 0 bench --help; says 'liger,quack'
 expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
 expect 3 compare bench.json nothing.json; complains 'nothing.json'
 expect 2 compare; complains 'two results'

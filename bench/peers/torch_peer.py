@@ -1,21 +1,29 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""PyTorch as a contestant of `dlf bench --against torch`.
+"""PyTorch as a contestant of `dlf bench --against torch`, and what builds on it: Liger-Kernel, QuACK.
 
 One JSON object per line on standard input, one per line on standard output:
 
-    {"device": "cpu", "threads": 2}                   {"version": "PyTorch 2.15.0"}
+    {"device": "cpu", "threads": 2, "peer": "torch"}  {"version": "PyTorch 2.15.0"}
     {"prepare": {"op": "layer_norm", "direction": "forward", "dtype": "f32", "layout": "nchw",
-                 "shape": [512, 1024], "groups": 32}} {"modes": ["hot"]}  or  {"error": "..."}
+                 "shape": [512, 1024], "groups": 32},
+     "gate": true}                                    {"modes": ["hot"], "off": 1e-7}  or  {"error": "..."}
     {"run": "hot", "calls": 10}                       {"ns": 12345.6}     per call
 
-PyTorch gets its own best case: operators are called directly (backward through the aten operators that
+A peer gets its own best case: operators are called directly (backward through the aten operators that
 autograd would call). Cold is what it is for dlf: on the CPU every cache line of the operands, and of what the
 last call returned and the next will be given again, is flushed before the call (x86-64 with CLFLUSHOPT; there
 is no cold mode elsewhere), on a GPU a block larger than the L2 is overwritten.
 
-As `torch-compile` ({"device": ..., "peer": "torch-compile"}) the same functions go through torch.compile.
+"off" is how far the result is from the formula evaluated in double on the same operands, max |got - want| /
+(|want| + rms want); dlf judges it by the tolerance that its own kernels are held to. It is left out where the
+formula would take minutes.
+
+As `torch-compile` the same functions go through torch.compile.
 """
+import importlib
+import importlib.metadata
+import importlib.util
 import ctypes
 import json
 import mmap
@@ -25,6 +33,7 @@ import sys
 import time
 
 ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "silu"]
+EPS = 1e-5
 SWEEP = 1 << 28  # bytes; more than any L2
 
 
@@ -54,46 +63,150 @@ class Torch:
         self.torch, self.device, self.compiled = torch, device, compiled
         self.flush = flusher() if device == "cpu" else None
         self.operands, self.last, self.built, self.found = [], None, {}, {}
+        self.call, self.want, self.kept, self.note = None, None, [], ""
         torch.set_num_threads(threads)
         torch.manual_seed(1)
         if device == "cuda":
             self.sweep = torch.empty(SWEEP, dtype=torch.uint8, device=device)
 
-    def convolution(self, op, direction, x, sizes, groups):
-        """Ways to compute it, by name. Layouts: those of x and of w; onednn: w packed beforehand."""
+    # ---- operands, and what is to come out ----------------------------------------------------------------
+
+    def operands_of(self, op, direction, shape, dtype, layout, groups, convolution):
+        """Tensors by name: x, dy, w, b, mean, var, labels; those that the case has."""
         torch = self.torch
+        like = dict(device=self.device, dtype={"f16": torch.float16, "bf16": torch.bfloat16}.get(dtype, torch.float32))
+        last = layout == "nhwc" and len(shape) == 4
+
+        def normal(shape):
+            t = torch.randn(shape, **like)
+            return t.contiguous(memory_format=torch.channels_last) if last else t
+
+        o = {"x": normal(shape)}
+        if convolution:
+            outputs, kernel, stride, pad = convolution
+            o["w"] = torch.randn(outputs, shape[1] // groups, kernel, kernel, **like)
+            if op in ("conv1x1_relu", "conv1x1_stats"):
+                o["b"] = torch.randn(outputs, **like)
+            if direction != "forward":
+                side = [(n + 2 * pad - kernel) // stride + 1 for n in shape[2:]]
+                o["dy"] = normal([shape[0], outputs, *side])
+            return o
+        if op == "softmax_xent":
+            return {**o, "labels": torch.randint(0, shape[1], (shape[0],), device=self.device)}
+        if direction == "backward":
+            o["dy"] = normal(shape)
+        if op not in ACTIVATIONS:
+            o["w"] = torch.rand(shape[1], **like) + 0.5
+            if op != "rms_norm":
+                o["b"] = torch.rand(shape[1], **like) + 0.5
+        if direction == "infer":
+            o["mean"], o["var"] = torch.zeros(shape[1], **like), torch.ones(shape[1], **like)
+        return o
+
+    def formula(self, op, o, groups, convolution):
+        """What the op is, in elementary functions of the tensors o: a list. Gradients come from it by autograd."""
+        torch, x = self.torch, o["x"]
+        if convolution:
+            y = torch.nn.functional.conv2d(x, o["w"], o.get("b"), convolution[2], convolution[3], 1, groups)
+            y = y.clamp(min=0) if "b" in o else y
+            return [y, *torch.var_mean(y, (0, 2, 3), correction=0)] if op == "conv1x1_stats" else [y]
+        if op in ACTIVATIONS:
+            return [{"relu": lambda: x.clamp(min=0), "sigmoid": lambda: 1 / (1 + torch.exp(-x)),
+                     "tanh": lambda: torch.tanh(x), "gelu": lambda: 0.5 * x * (1 + torch.erf(x / 2 ** 0.5)),
+                     "silu": lambda: x / (1 + torch.exp(-x))}[op]()]
+        if op == "softmax_xent":
+            return [torch.logsumexp(x, 1) - x.gather(1, o["labels"][:, None].long())[:, 0]]
+        n, channels = x.shape[:2]
+        each = [1, channels] + [1] * (x.dim() - 2)
+        if op in ("group_norm", "instance_norm"):
+            parts, over = x.reshape(n, groups if op == "group_norm" else channels, -1), (2,)
+        else:
+            parts, over = x, (1,) if op in ("layer_norm", "rms_norm") else (0, *range(2, x.dim()))
+        mean = parts.mean(over, keepdim=True) if op != "rms_norm" else 0.0
+        var = ((parts - mean) ** 2).mean(over, keepdim=True)
+        if "mean" in o:
+            mean, var = o["mean"].reshape(each), o["var"].reshape(each)
+        hat = ((parts - mean) / torch.sqrt(var + EPS)).reshape(x.shape)
+        return [hat * o["w"].reshape(each) + (o["b"].reshape(each) if "b" in o else 0.0)]
+
+    def definition(self, op, direction, o, groups, convolution):
+        """The outputs in double; of a backward direction the gradients of x, w and b, as far as they are asked for."""
+        torch = self.torch
+        o = {k: v.detach().double() if v.is_floating_point() else v for k, v in o.items()}
+        if direction in ("forward", "infer"):
+            return self.formula(op, o, groups, convolution)
+        if "y" in o:  # as it was stored: an operand of the call
+            y = o["y"]
+            return [o["dy"] * {"relu": (y > 0).double(), "sigmoid": y * (1 - y), "tanh": 1 - y * y}[op]]
+        names = {"data": ["x"], "weight": ["w"]}.get(direction, [k for k in ("x", "w", "b") if k in o])
+        with torch.enable_grad():
+            for name in names:
+                o[name].requires_grad_(True)
+            y = self.formula(op, o, groups, convolution)[0]
+            return torch.autograd.grad(y, [o[k] for k in names], o["dy"] if "dy" in o else torch.ones_like(y) / len(y))
+
+    def off(self):
+        """How far the prepared call is from its definition; None: not looked at."""
+        if not self.want:
+            return None
+        self.restore()
+        want = self.want()
+        self.restore()
+        got = self.call()
+        got = [t for t in (got if isinstance(got, (tuple, list)) else [got]) if t is not None]
+        worst = 0.0
+        for g, w in zip(got, want, strict=False):  # what follows are statistics that the caller may keep
+            g = g.detach().double().reshape(w.shape)
+            e = (g - w).abs() / (w.abs() + (w * w).mean().sqrt())
+            e = self.torch.where(g == w, 0.0, e).max().item()
+            worst = e if not e <= worst else worst
+        if len(got) < len(want) or not worst < float("inf"):
+            return "Infinity"
+        return worst
+
+    def short(self, shape, convolution, groups):
+        """Does the formula in double come to an end soon?"""
+        size, work = 1, 1
+        for n in shape:
+            size *= n
+        if convolution:
+            outputs, kernel, stride, pad = convolution
+            work = 2 * size // stride ** 2 * outputs * kernel ** 2 // groups
+        return size <= 1 << 28 and work <= 1e12 if self.device == "cuda" else size <= 1 << 24 and work <= 1e10
+
+    # ---- PyTorch's ways -----------------------------------------------------------------------------------
+
+    def convolution(self, op, direction, o, sizes, groups):
+        """Ways to compute it, by name. Layouts: those of x and of w; onednn: w packed beforehand."""
+        torch, x, w, b = self.torch, o["x"], o["w"], o.get("b")
         outputs, kernel, stride, pad = sizes
-        like = dict(device=x.device, dtype=x.dtype)
-        w = torch.randn(outputs, x.shape[1] // groups, kernel, kernel, **like)
-        relu, statistics = op in ("conv1x1_relu", "conv1x1_stats"), op == "conv1x1_stats"
-        b = torch.randn(outputs, **like) if relu else None
         conv = torch.nn.functional.conv2d
 
         def after(y):
-            if relu:
+            if b is not None:
                 y = torch.relu_(y)
-            return (y, *torch.var_mean(y, (0, 2, 3), correction=0)) if statistics else y
+            return (y, *torch.var_mean(y, (0, 2, 3), correction=0)) if op == "conv1x1_stats" else y
 
-        def way(x, w):
+        def way(layout):
+            mine = {k: t.contiguous(memory_format=layout) if t.dim() == 4 else t for k, t in o.items()}
+            x, w, dy = mine["x"], mine["w"], mine.get("dy")
             if direction == "forward":
                 return lambda: after(conv(x, w, b, stride, pad, 1, groups))
-            dy = torch.randn_like(conv(x, w, None, stride, pad, 1, groups))
             wanted = [direction == "data", direction == "weight", False]
             return lambda: torch.ops.aten.convolution_backward(
                 dy, x, w, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], groups, wanted)
 
-        last = torch.channels_last
-        xl, wl = x.contiguous(memory_format=last), w.contiguous(memory_format=last)
-        ways = {"contiguous": way(x.contiguous(), w), "channels_last": way(xl, wl)}
+        ways = {"contiguous": way(torch.contiguous_format), "channels_last": way(torch.channels_last)}
         if self.device == "cpu" and direction == "forward" and x.dtype == torch.float32:
             steps = [pad] * 2, [stride] * 2, [1, 1]
+            xl, wl = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
             packed = torch._C._nn.mkldnn_reorder_conv2d_weight(wl.to_mkldnn(), *steps, groups, list(xl.shape))
             fused = torch.ops.mkldnn._convolution_pointwise
-            act = "relu" if relu else "none"
+            act = "relu" if b is not None else "none"
 
             def onednn():
                 y = fused(xl, packed, b, *steps, groups, act, [], "")
-                return (y, *torch.var_mean(y, (0, 2, 3), correction=0)) if statistics else y
+                return (y, *torch.var_mean(y, (0, 2, 3), correction=0)) if op == "conv1x1_stats" else y
             ways["onednn"] = onednn
         return ways
 
@@ -106,28 +219,51 @@ class Torch:
         return min(trial, key=trial.get)
 
     def prepare(self, op, direction, dtype, shape, layout, groups=32, convolution=None):
-        """A function that does the work once. Of a convolution the fastest of several; self.note says which."""
-        torch, aten = self.torch, self.torch.ops.aten
-        F = torch.nn.functional
-        like = dict(device=self.device, dtype={"f16": torch.float16, "bf16": torch.bfloat16}.get(dtype, torch.float32))
-        self.note = ""
-        x = torch.randn(shape, **like)
-        if layout == "nhwc" and len(shape) == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+        """A function that does the work once, in self.call. Of a convolution the fastest of several; self.note says
+        which. self.want: what it should come to; self.kept: operands that it overwrites."""
+        o = self.operands_of(op, direction, shape, dtype, layout, groups, convolution)
+        self.note, self.kept = "", []
+        self.want = None
+        if self.short(shape, convolution, groups):
+            self.want = lambda: self.definition(op, direction, o, groups, convolution)
         if convolution:
-            torch.backends.cudnn.allow_tf32 = dtype == "tf32"
-            torch.backends.cudnn.benchmark = True  # its own search for the fastest algorithm
-            ways = self.convolution(op, direction, x, convolution, groups)
+            self.torch.backends.cudnn.allow_tf32 = dtype == "tf32"
+            self.torch.backends.cudnn.benchmark = True  # its own search for the fastest algorithm
+            ways = self.convolution(op, direction, o, convolution, groups)
             key = op, direction, dtype, *shape, layout, groups, *convolution
             if key not in self.found:  # later passes take the way that the first one found
                 self.found[key] = self.fastest(ways)
             self.note = self.found[key]
             return ways[self.note]
-        dy = torch.randn_like(x)
+        return self.way(op, direction, o, groups)
+
+    def overwrites(self, t):
+        """Calls write into operand t: it is put back before they are timed, and before they are looked at."""
+        self.kept.append((t, t.detach().clone()))
+
+    def restore(self):
+        with self.torch.no_grad():
+            for t, numbers in self.kept:
+                t.copy_(numbers)
+
+    def gradients(self, call, wants, dy):
+        """The backward pass of call(), again and again."""
+        for t in wants:
+            t.requires_grad_(True)
+        with self.torch.enable_grad():
+            y = call()
+        return lambda: self.torch.autograd.grad(y, wants, dy, retain_graph=True)
+
+    def way(self, op, direction, o, groups):
+        torch, aten = self.torch, self.torch.ops.aten
+        F = torch.nn.functional
+        x, dy = o["x"], o.get("dy")
         if op in ACTIVATIONS:
             forward = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "gelu": F.gelu,
                        "silu": F.silu}[op]
             y = forward(x)
+            if direction == "backward" and op not in ("gelu", "silu"):
+                o["y"] = y
             backward = {"relu": lambda: aten.threshold_backward(dy, y, 0),
                         "sigmoid": lambda: aten.sigmoid_backward(dy, y),
                         "tanh": lambda: aten.tanh_backward(dy, y),
@@ -135,50 +271,42 @@ class Torch:
                         "silu": lambda: aten.silu_backward(dy, x)}[op]
             return (lambda: forward(x)) if direction == "forward" else backward
         if op == "softmax_xent":
-            labels = torch.randint(0, shape[1], (shape[0],), device=self.device)
+            labels = o["labels"]
             if direction == "forward":
                 return lambda: F.cross_entropy(x, labels, reduction="none")
-            x.requires_grad_(True)
-            with torch.enable_grad():
-                loss = F.cross_entropy(x, labels)
-            return lambda: torch.autograd.grad(loss, x, retain_graph=True)
-        return self.norm(op, direction, x, dy, groups)
+            return self.gradients(lambda: F.cross_entropy(x, labels), [x], None)
+        return self.norm(op, direction, o, groups)
 
-    def norm(self, op, direction, x, dy, groups):
-        torch, aten = self.torch, self.torch.ops.aten
-        F = torch.nn.functional
-        like = dict(device=self.device, dtype=x.dtype)
+    def norm(self, op, direction, o, groups):
+        aten, F = self.torch.ops.aten, self.torch.nn.functional
+        x, dy, w, b, mean, var = (o.get(k) for k in ("x", "dy", "w", "b", "mean", "var"))
         channels = x.shape[1]
-        w, b = (torch.rand(channels, **like) + 0.5 for _ in range(2))
-        mean, var = torch.zeros(channels, **like), torch.ones(channels, **like)
         if op == "layer_norm":
-            y, mu, rstd = aten.native_layer_norm(x, [channels], w, b, 1e-5)
+            y, mu, rstd = aten.native_layer_norm(x, [channels], w, b, EPS)
             if direction == "forward":
-                return lambda: aten.native_layer_norm(x, [channels], w, b, 1e-5)
+                return lambda: aten.native_layer_norm(x, [channels], w, b, EPS)
             return lambda: aten.native_layer_norm_backward(dy, x, [channels], mu, rstd, w, b, [True] * 3)
         if op == "batch_norm":
             if direction == "infer":
-                return lambda: aten.native_batch_norm(x, w, b, mean, var, False, 0.1, 1e-5)
-            y, mu, rstd = aten.native_batch_norm(x, w, b, mean, var, True, 0.1, 1e-5)
+                return lambda: aten.native_batch_norm(x, w, b, mean, var, False, 0.1, EPS)
+            mean, var = self.torch.zeros_like(w), self.torch.ones_like(w)  # the running ones
+            y, mu, rstd = aten.native_batch_norm(x, w, b, mean, var, True, 0.1, EPS)
             if direction == "forward":
-                return lambda: aten.native_batch_norm(x, w, b, mean, var, True, 0.1, 1e-5)
-            return lambda: aten.native_batch_norm_backward(dy, x, w, mean, var, mu, rstd, True, 1e-5, [True] * 3)
+                return lambda: aten.native_batch_norm(x, w, b, mean, var, True, 0.1, EPS)
+            return lambda: aten.native_batch_norm_backward(dy, x, w, mean, var, mu, rstd, True, EPS, [True] * 3)
         if op == "group_norm":
             n, size = x.shape[0], x.shape[2] * x.shape[3]
-            y, mu, rstd = aten.native_group_norm(x, w, b, n, channels, size, groups, 1e-5)
+            y, mu, rstd = aten.native_group_norm(x, w, b, n, channels, size, groups, EPS)
             if direction == "forward":
-                return lambda: aten.native_group_norm(x, w, b, n, channels, size, groups, 1e-5)
+                return lambda: aten.native_group_norm(x, w, b, n, channels, size, groups, EPS)
             return lambda: aten.native_group_norm_backward(dy, x, mu, rstd, w, n, channels, size, groups, [True] * 3)
         call = {"instance_norm": lambda: F.instance_norm(x, weight=w, bias=b),
-                "rms_norm": lambda: F.rms_norm(x, [channels], w, 1e-5)}[op]
+                "rms_norm": lambda: F.rms_norm(x, [channels], w, EPS)}[op]
         if direction == "forward":
             return call
-        wants = (x, w, b) if op == "instance_norm" else (x, w)
-        for t in wants:
-            t.requires_grad_(True)
-        with torch.enable_grad():
-            y = call()
-        return lambda: torch.autograd.grad(y, wants, dy, retain_graph=True)
+        return self.gradients(call, [x, w, b] if op == "instance_norm" else [x, w], dy)
+
+    # ---- timing -------------------------------------------------------------------------------------------
 
     def tensors(self, thing, seen):
         """Those that a function works on, and those in what it returns."""
@@ -196,19 +324,18 @@ class Torch:
                 yield from self.tensors(cell.cell_contents, seen)
 
     def ready(self, request):
-        """The function of a request. A compiled one is kept: another pass would take as long again."""
+        """The function of a request into self.call. A compiled one is kept: another pass would take as long again."""
         key = json.dumps(request)
         if key in self.built:
-            self.operands, call = self.built[key]
-            return call
+            self.operands, self.call = self.built[key]
+            return
         plain = self.prepare(**request)
         self.operands, call = list(self.tensors(plain, set())), plain
         if self.compiled:
             self.torch._dynamo.reset()
             call = self.torch.compile(plain)
             self.built[key] = self.operands, call
-        self.last = None
-        return call
+        self.last, self.call = None, call
 
     def evict(self):
         for t in [*self.operands, *self.tensors(self.last, set())]:
@@ -218,6 +345,7 @@ class Torch:
 
     def time(self, call, count, cold=False):
         """Seconds of `count` calls."""
+        self.restore()
         if self.device == "cuda":
             start, stop = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
             if cold:
@@ -240,21 +368,103 @@ class Torch:
         return stop - start
 
 
+class Liger(Torch):
+    """Liger-Kernel (Triton), through the autograd functions that its modules call, with their defaults."""
+    package = "liger_kernel", "liger-kernel"
+
+    def function(self, file, name):
+        # liger_kernel.ops has what suits the device, where there is a choice; older versions have the files alone.
+        found = getattr(importlib.import_module("liger_kernel.ops"), name, None)
+        return (found or getattr(importlib.import_module(f"liger_kernel.ops.{file}"), name)).apply
+
+    def way(self, op, direction, o, groups):
+        x, dy, w, b = (o.get(k) for k in ("x", "dy", "w", "b"))
+        if op == "rms_norm":
+            norm, wants = self.function("rms_norm", "LigerRMSNormFunction"), [x, w]
+            if direction == "backward":
+                self.overwrites(dy)  # dx lands there
+            call = lambda: norm(x, w, EPS, 0.0, "llama", True)
+        elif op == "layer_norm":
+            norm, wants = self.function("layer_norm", "LigerLayerNormFunction"), [x, w, b]
+            call = lambda: norm(x, w, b, EPS)
+        elif op in ("group_norm", "instance_norm") and x.is_contiguous():
+            norm, wants = self.function("group_norm", "LigerGroupNormFunction"), [x, w, b]
+            channels = x.shape[1]
+            call = lambda: norm(x, w, b, channels, groups if op == "group_norm" else channels, EPS)
+        elif op == "softmax_xent":
+            loss, labels = self.function("cross_entropy", "LigerCrossEntropyFunction"), o["labels"]
+            if direction == "forward":
+                return lambda: loss(x, labels, None, -100, 0.0, 0.0, "none", None, False)[0]
+            self.overwrites(x)  # the gradient lands there, in the same kernel as the loss
+            x.requires_grad_(True)
+            return lambda: (loss(x, labels, None, -100, 0.0, 0.0, "mean", None, False), x)[1]
+        else:
+            raise ValueError("Liger-Kernel has no such op, or not in this layout")
+        return call if direction == "forward" else self.gradients(call, wants, dy)
+
+
+class Quack(Torch):
+    """QuACK (CuTe-DSL), through the functions behind its autograd functions. Weights are float."""
+    package = "quack", "quack-kernels"
+
+    def way(self, op, direction, o, groups):
+        x, dy = o["x"], o.get("dy")
+        w, b = (o[k].float() if k in o else None for k in ("w", "b"))
+        back = direction == "backward"
+        if op == "rms_norm":
+            q = importlib.import_module("quack.rmsnorm")
+            if not back:
+                return lambda: q.rmsnorm_fwd(x, w, eps=EPS, store_rstd=True)[0]
+            rstd = q.rmsnorm_fwd(x, w, eps=EPS, store_rstd=True)[2]
+            return lambda: q.rmsnorm_bwd(x, w, dy, rstd)[:2]
+        if op == "layer_norm":
+            q = importlib.import_module("quack.rmsnorm")
+            if not back:
+                return lambda: q.layernorm_fwd(x, w, b, eps=EPS, return_rstd=True, return_mean=True)[0]
+            _, rstd, mean = q.layernorm_fwd(x, w, b, eps=EPS, return_rstd=True, return_mean=True)
+            return lambda: q.layernorm_bwd(x, w, dy, rstd, mean)
+        if op == "softmax_xent":
+            q = importlib.import_module("quack.cross_entropy")
+            labels = o["labels"].int()
+            if not back:
+                return lambda: q.cross_entropy_fwd(x, labels)
+            loss, lse = q.cross_entropy_fwd(x, labels, return_lse=True)
+            dloss = self.torch.full_like(loss, 1 / len(loss))
+            return lambda: q.cross_entropy_bwd(x, labels, dloss, lse)
+        raise ValueError("QuACK has no such op")
+
+
+def start(request):
+    """The peer that was asked for, and its version."""
+    name, threads = request.get("peer", "torch"), request["threads"]
+    peer, version = {"liger": Liger, "quack": Quack}.get(name, Torch), ""
+    if peer is not Torch:
+        module, package = peer.package
+        if request["device"] != "cuda":
+            raise RuntimeError("it needs --device cuda")
+        if not importlib.util.find_spec(module):
+            raise RuntimeError(f"no {package} in this Python")
+        version = f"{package} {importlib.metadata.version(package)}, "
+    compiled = name == "torch-compile"
+    made = peer(threads, request["device"], compiled)
+    return made, f"{version}PyTorch {made.torch.__version__}{', torch.compile' if compiled else ''}, {threads} threads"
+
+
 def answer(state, request):
     if "device" in request:
-        compiled = request.get("peer") == "torch-compile"
-        state["torch"] = Torch(request["threads"], request["device"], compiled)
-        return {"version": f"PyTorch {state['torch'].torch.__version__}{', torch.compile' if compiled else ''}, "
-                           f"{request['threads']} threads"}
+        state["torch"], version = start(request)
+        return {"version": version}
     torch = state["torch"]
     if "prepare" in request:
-        state["call"] = None
-        state["call"] = torch.ready(request["prepare"])
-        state["call"]()
-        return {"modes": ["cold", "hot"] if torch.device == "cuda" or torch.flush else ["hot"], "note": torch.note}
+        torch.call = None
+        torch.ready(request["prepare"])
+        torch.call()
+        off = torch.off() if request.get("gate") else None
+        return {"modes": ["cold", "hot"] if torch.device == "cuda" or torch.flush else ["hot"], "note": torch.note,
+                **({} if off is None else {"off": off})}
     if request["run"] == "hot":
-        state["call"]()  # wakes the workers, fills the caches
-    return {"ns": 1e9 * torch.time(state["call"], request["calls"], request["run"] == "cold") / request["calls"]}
+        torch.call()  # wakes the workers, fills the caches
+    return {"ns": 1e9 * torch.time(torch.call, request["calls"], request["run"] == "cold") / request["calls"]}
 
 
 def serve():

@@ -65,7 +65,8 @@ typedef struct dlf_bench_samples {
  * give the same interval. */
 dlf_bench_ratio dlf_bench_level(dlf_bench_samples a);
 /* level(a / b), round by round, of two runners of the same rounds. */
-dlf_bench_ratio dlf_bench_ratio_paired(const double *a, const double *b, const int *end, int passes);
+dlf_bench_ratio dlf_bench_ratio_paired(const double *a, const double *b, const int *end,
+                                       int passes);
 /* The same of two runs that share no rounds: level(a) / level(b). */
 dlf_bench_ratio dlf_bench_ratio_of_levels(dlf_bench_samples a, dlf_bench_samples b);
 
@@ -142,10 +143,10 @@ DLF_MUST_CHECK dlf_status dlf_bench_distortions(unsigned *out, const char *names
 
 typedef struct dlf_bench_options {
     dlf_device *device;
-    const char *peers;  /* "torch,cudnn,cublaslt,unfused", "best", or NULL                     */
+    const char *peers;    /* "torch,cudnn,cublaslt,liger,quack,unfused", "best", or NULL         */
     const char *baseline; /* program of another build of dlf; NULL: none */
-    const char *python; /* interpreter of out-of-process peers; NULL: $DLF_PYTHON or python3   */
-    unsigned modes;     /* 1 << mode; 0: all that the device has                               */
+    const char *python;   /* interpreter of out-of-process peers; NULL: $DLF_PYTHON or python3   */
+    unsigned modes;       /* 1 << mode; 0: all that the device has                               */
     int passes; /* over all cases, 1 to DLF_BENCH_PASSES; rounds and seconds are those of all  */
     bool pin;   /* every thread on a CPU of its own (cpu)                                      */
     int min_rounds, max_rounds;
@@ -188,10 +189,11 @@ typedef struct dlf_bench_runner_result {
     dlf_bench_check check;
 } dlf_bench_runner_result;
 
-enum { DLF_BENCH_RUNNERS = 8 };
-/* Runners of --baseline: two processes that are treated alike, another build of dlf and this one. */
+enum { DLF_BENCH_RUNNERS = 12 };
+/* Runners of --baseline: two processes that are treated alike, another build of dlf and this one.
+ */
 #define DLF_BENCH_BEFORE "before"
-#define DLF_BENCH_NOW "now"
+#define DLF_BENCH_NOW    "now"
 
 /* NaN: not known. */
 typedef struct dlf_bench_telemetry {
@@ -274,9 +276,9 @@ typedef enum dlf_bench_format {
 DLF_MUST_CHECK dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r,
                                           dlf_bench_format format, bool utf8);
 
-/* Markdown, a line per op and direction: how many cases, peer's time / dlf's time in hot mode (median
- * and least of the cases), share of the copy in cold mode (median); then how many rows keep up with
- * the peer, and those that do not. */
+/* Markdown, a line per op and direction: how many cases, peer's time / dlf's time in hot mode
+ * (median and least of the cases), share of the copy in cold mode (median); then how many rows keep
+ * up with the peer, and those that do not. */
 DLF_MUST_CHECK dlf_status dlf_bench_print_ops(FILE *out, const dlf_bench_report *r);
 /* The rows of `other`, which is left without any, after those of `into` or in the place of rows of
  * the same name. The manifest becomes that of `into` with both in "parts".

@@ -35,6 +35,7 @@ static dlf_bench_report *run(const char *peers, const char *filter, const char *
     }
     const dlf_bench_options o = {.device = kt_dev,
                                  .peers = peers,
+                                 .python = STAND_IN_PYTHON,
                                  .modes = 1u << DLF_BENCH_HOT,
                                  .min_rounds = 3,
                                  .max_rounds = 3,
@@ -259,6 +260,40 @@ static void a_wrong_peer_is_told_and_not_timed(void **state)
     dlf_bench_report_free(r);
 }
 
+/* Processes: the result is off by what they say, and judged here. Whoever is not installed is told.
+ */
+static void peers_in_python(void **state)
+{
+    (void)state;
+    passes = 2;
+    dlf_bench_report *r = run("liger,quack,liger",
+                              "_norm (forward|infer) .*(64x64|512x256)$|xent for.*1024x10$", "f32");
+    passes = 1;
+    assert_string_equal(lines,
+                        "peer quack: not available here: the peer quack does not work "
+                        "with " STAND_IN_PYTHON ": RuntimeError: no quack-kernels in this Python "
+                        "(--python names another interpreter)\n"
+                        "peer liger is WRONG: off by 0.5 (tolerance 2e-05) and not timed: rms_norm "
+                        "forward f32 16x32\n"
+                        "peer liger is WRONG: off by inf (tolerance 2e-05) and not timed: "
+                        "softmax_xent forward f32 16x32\n");
+    assert_int_equal(r->n, 5);
+    expect_note(r, "quack", "not available here: ");
+    for (int i = 0; i < r->n; i++) {
+        const dlf_bench_runner_result *liger = find(&r->rows[i], "liger");
+        const bool right = !strcmp(r->rows[i].c.op, "layer_norm");
+        assert_int_equal(r->rows[i].n_runners, 5);
+        assert_int_equal(liger->ns[DLF_BENCH_HOT] != NULL, right);
+        if (!right) continue;
+        assert_true(liger->check.done && liger->check.ok);
+        assert_true(liger->check.error == 1e-7 && liger->check.tolerance == 2e-5);
+        assert_string_equal(liger->note, "its way");
+        assert_true(liger->ns[DLF_BENCH_HOT][1] == 1000.0);
+    }
+    assert_non_null(strstr(r->manifest, "stand-in of liger"));
+    dlf_bench_report_free(r);
+}
+
 int main(int argc, char **argv)
 {
     kt_open(argc, argv);
@@ -270,6 +305,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_way_that_was_found_is_not_searched_for_again),
         cmocka_unit_test(later_passes_go_on_with_the_peer),
         cmocka_unit_test(no_plan_is_told),
-        cmocka_unit_test(a_wrong_peer_is_told_and_not_timed)};
+        cmocka_unit_test(a_wrong_peer_is_told_and_not_timed),
+        cmocka_unit_test(peers_in_python)};
     return kt_close(cmocka_run_group_tests_name("peers of the bench", tests, NULL, NULL));
 }
