@@ -63,6 +63,9 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"side", "12"},
                                    {"data", "digits"},
                                    {"descent_steps", "30"},
+                                   {"passes", "20"},
+                                   {"boolean_passes", "1"},
+                                   {"digits_passes", "2"},
                                    {"masks", "10"},
                                    {"linear_steps", "12"}};
 
@@ -219,6 +222,9 @@ static const struct {
     {"depth-vs-width", "tents", "pieces", 0.0},
     {"depth-vs-width", "square", "deep", 0.0},
     {"depth-vs-width", "random", "pieces", 0.02},
+    {"perceptron", "bound", "mistakes", 0.05}, /* a row on the plane falls on either side */
+    {"perceptron", "capacity", "share", 0.0},
+    {"perceptron", "online", "mistakes", 0.02},
     {"linear-vs-nonlinear", "modes", "u", 1e-3},
     {"linear-vs-nonlinear", "rank", "rank", 0.0},
     {"early-stopping", "paths", "risk", 1e-3},
