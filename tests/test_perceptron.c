@@ -219,7 +219,7 @@ static void small_run_supports_its_claims(void **state)
     assert_non_null(e);
     assert_string_equal(e->slug, "perceptron");
     const dlf_setting set[] = {
-        {"n", "150"}, {"passes", "100"}, {"draws", "30"}, {"train_rows", "160"}};
+        {"n", "150"}, {"passes", "100"}, {"draws", "30"}, {"pair_rows", "160"}};
     const dlf_run_options options = {.device = kt_dev,
                                      .seed = 2,
                                      .seeds = 4,

@@ -19,7 +19,7 @@ static const dlf_param params[] = {
                   "random labelings per seed and load"),
     DLF_INT_PARAM("boolean_passes", 60, 60, 1, 100000, "passes", "布尔函数的真值表最多看多少遍",
                   "passes over the truth tables at most"),
-    DLF_INT_PARAM("train_rows", 240, 240, 8, 250, "rows", "每对数字的训练样本数",
+    DLF_INT_PARAM("pair_rows", 240, 240, 8, 250, "rows", "每对数字的训练样本数",
                   "training rows per pair of digits"),
     DLF_INT_PARAM("digits_passes", 40, 200, 2, 100000, "passes", "手写数字最多训练多少遍",
                   "passes over the digits at most"),

@@ -49,7 +49,7 @@ static void pairs_free(pairs *s)
 
 static dlf_status pairs_new(pairs *s, const dlf_run *run)
 {
-    *s = (pairs){.n = dlf_run_int(run, "train_rows"), .seeds = dlf_run_seeds(run)};
+    *s = (pairs){.n = dlf_run_int(run, "pair_rows"), .seeds = dlf_run_seeds(run)};
     s->members = s->seeds * PAIRS;
     const size_t P = (size_t)s->members, n = (size_t)s->n, S = (size_t)s->seeds;
     DLF_TRY(dlf_digits_load(&s->data));
@@ -109,7 +109,7 @@ static dlf_status split(pairs *s, const dlf_run *run)
                 if (taken < s->n + TESTS) {
                     status = dlf_fail(DLF_ERR_ARG,
                                       "perceptron: digits %d and %d have only %d rows, %d are "
-                                      "needed: set fewer (--set train_rows=..)",
+                                      "needed: set fewer (--set pair_rows=..)",
                                       a, b, taken, s->n + TESTS);
                     goto done;
                 }
