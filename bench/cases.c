@@ -11,7 +11,17 @@
 /* ---- ops ------------------------------------------------------------------------------------ */
 
 /* The kinds of shapes that a suite lists. */
-typedef enum shapes { ROWS, BATCH_ROWS, CLASSES, IMAGES, SIZES, CONVS, POINTWISE, SHAPES } shapes;
+typedef enum shapes {
+    ROWS,
+    BATCH_ROWS,
+    CLASSES,
+    IMAGES,
+    SIZES,
+    SQUARES,
+    CONVS,
+    POINTWISE,
+    SHAPES
+} shapes;
 
 #define STORED "f32,f16,bf16"
 
@@ -41,8 +51,9 @@ static const struct op {
     {"ceiling", "add", "move", 1u << SIZES, "f32"},  /* 2 reads : 1 write */
     {"ceiling", "read", "move", 1u << SIZES, "f32"},
     {"ceiling", "write", "move", 1u << SIZES, "f32"},
-    {"ceiling", "fma", "move", 1u << SIZES, "f32"}, /* a matrix product of as many elements */
-    {"ceiling", "tensor", "move", 1u << SIZES, "tf32,f16,bf16"}, /* the same on tensor cores */
+    /* a product of square matrices of as many elements; the same on tensor cores */
+    {"ceiling", "fma", "move", 1u << SQUARES, "f32"},
+    {"ceiling", "tensor", "move", 1u << SQUARES, "tf32,f16,bf16"},
 };
 enum { OPS = sizeof ops / sizeof *ops };
 
@@ -97,6 +108,7 @@ static const shape shapes_of[SUITES][SHAPES][MOST_SHAPES + 1] = {
      [CLASSES] = {{{1024, 10}}, {{512, 1000}}},
      [IMAGES] = {{{8, 64, 28, 28}}, {{8, 512, 7, 7}}},
      [SIZES] = {{{1 << 14}}, {{1 << 20}}},
+     [SQUARES] = {{{1 << 14}}, {{1 << 20}}},
      [CONVS] = {{{4, 8, 12, 16, 3, 1, 1, 1}}, {{4, 16, 12, 16, 3, 2, 1, 16}}},
      [POINTWISE] = {{{4, 32, 12, 64, 1}}, {{4, 64, 12, 48, 2}}, {{8, 64, 28, 128, 1}}}},
     /* cpu */
@@ -111,6 +123,7 @@ static const shape shapes_of[SUITES][SHAPES][MOST_SHAPES + 1] = {
                  {{8, 1024, 14, 14}},
                  {{8, 2048, 7, 7}}},
      [SIZES] = {{{1 << 14}}, {{1 << 20}}, {{1 << 24}}, {{1 << 26}}},
+     [SQUARES] = {{{1 << 14}}, {{1 << 20}}},
      /* LeNet on 28x28, small networks on 28x28 and 8x8, ResNet-20 on 32x32, ResNet-50, depthwise */
      [CONVS] = {{{64, 1, 28, 6, 5, 1, 2, 1}},
                 {{64, 6, 14, 16, 5, 1, 0, 1}},
@@ -147,6 +160,7 @@ static const shape shapes_of[SUITES][SHAPES][MOST_SHAPES + 1] = {
                  {{16, 320, 64, 64}},
                  {{4, 512, 128, 128}}},
      [SIZES] = {{{1 << 20}}, {{1 << 24}}, {{1 << 28}}},
+     [SQUARES] = {{{1 << 20}}, {{1 << 24}}, {{1 << 26}}},
      [CONVS] = {RESNET50_REST(128)},
      [POINTWISE] = RESNET50_1X1(256)},
     /* resnet50 */
@@ -162,6 +176,7 @@ static const shape shapes_of[SUITES][SHAPES][MOST_SHAPES + 1] = {
                  {{32, 512, 7, 7}},
                  {{32, 2048, 7, 7}}},
      [SIZES] = {{{32 * 64 * 112 * 112}}, {{32 * 256 * 56 * 56}}, {{32 * 2048 * 7 * 7}}},
+     [SQUARES] = {{{1 << 20}}},
      [CONVS] = {RESNET50_REST(32)},
      [POINTWISE] = RESNET50_1X1(32)},
     /* transformer */
@@ -172,14 +187,16 @@ static const shape shapes_of[SUITES][SHAPES][MOST_SHAPES + 1] = {
                {{4096, 8192}},
                {{4096, 16384}}},
      [CLASSES] = {{{4096, 32000}}, {{1024, 128256}}},
-     [SIZES] = {{{4096 * 3072}}, {{4096 * 16384}}}},
+     [SIZES] = {{{4096 * 3072}}, {{4096 * 16384}}},
+     [SQUARES] = {{{1 << 20}}}},
     /* diffusion */
     {[IMAGES] = {{{2, 320, 64, 64}},
                  {{2, 640, 32, 32}},
                  {{2, 1280, 16, 16}},
                  {{16, 320, 64, 64}},
                  {{4, 512, 128, 128}}},
-     [SIZES] = {{{2 * 320 * 64 * 64}}}},
+     [SIZES] = {{{2 * 320 * 64 * 64}}},
+     [SQUARES] = {{{1 << 20}}}},
 };
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -339,8 +356,8 @@ static void push_versions(list *l, dlf_bench_case c)
 /* The axes of a shape into the case. */
 static void take_shape(dlf_bench_case *c, shapes kind, const shape *s)
 {
-    static const int axes[SHAPES] = {[ROWS] = 2,  [BATCH_ROWS] = 2, [CLASSES] = 2,  [IMAGES] = 4,
-                                     [SIZES] = 1, [CONVS] = 4,      [POINTWISE] = 4};
+    static const int axes[SHAPES] = {[ROWS] = 2,  [BATCH_ROWS] = 2, [CLASSES] = 2, [IMAGES] = 4,
+                                     [SIZES] = 1, [SQUARES] = 1,    [CONVS] = 4,   [POINTWISE] = 4};
     const int64_t *n = s->n;
     const bool convolves = kind == CONVS || kind == POINTWISE;
     c->ndim = axes[kind];

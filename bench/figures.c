@@ -87,6 +87,19 @@ static dlf_status add_rows(dlf_result *result, const dlf_bench_report *r, ops *s
     return DLF_OK;
 }
 
+/* The fastest product among the ceilings, in GFLOP/s; 0: none was measured. */
+static double best_product(const dlf_bench_report *r)
+{
+    double best = 0.0;
+    for (int i = 0; i < r->n_ceilings; i++) {
+        dlf_bench_summary s;
+        if (!r->ceilings[i].skipped[0] &&
+            dlf_bench_summarise(&s, &r->ceilings[i], 0, DLF_BENCH_COLD, 1.0))
+            best = fmax(best, s.gflop_per_s);
+    }
+    return best;
+}
+
 /* The copy's best median: what this machine moves, in GB/s. */
 static double best_copy(const dlf_bench_report *r)
 {
@@ -106,9 +119,11 @@ static dlf_status add_roof(dlf_result *result, const dlf_bench_report *r)
     static const dlf_column columns[] = {
         {"intensity", "flop/B"}, {"bandwidth", "GFLOP/s"}, {NULL, NULL}};
     dlf_table *t;
-    const double gb = best_copy(r);
+    const double gb = best_copy(r), peak = best_product(r);
     DLF_TRY(dlf_result_table(
-        result, "roof", (dlf_text){"带宽上限", "what the copy's bandwidth allows"}, columns, &t));
+        result, "roof",
+        (dlf_text){"带宽与矩阵乘所允许的", "what the copy's bandwidth and the product allow"},
+        columns, &t));
     double least = INFINITY, most = 0.0;
     for (int i = 0; i < r->n; i++) {
         const double x = r->rows[i].flops / r->rows[i].bytes;
@@ -117,8 +132,11 @@ static dlf_status add_roof(dlf_result *result, const dlf_bench_report *r)
         most = fmax(most, x);
     }
     if (!(most > 0.0)) return DLF_OK;
-    DLF_TRY(dlf_table_row(t, DLF_NUM(0.7 * least), DLF_NUM(0.7 * least * gb)));
-    return dlf_table_row(t, DLF_NUM(1.4 * most), DLF_NUM(1.4 * most * gb));
+    const double from = 0.7 * least, to = 1.4 * most, ridge = peak / gb;
+    const double end = peak > 0.0 ? fmin(to * gb, peak) : to * gb;
+    DLF_TRY(dlf_table_row(t, DLF_NUM(from), DLF_NUM(fmin(from * gb, end))));
+    if (ridge > from && ridge < to) DLF_TRY(dlf_table_row(t, DLF_NUM(ridge), DLF_NUM(peak)));
+    return dlf_table_row(t, DLF_NUM(to), DLF_NUM(end));
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */
@@ -147,19 +165,21 @@ static const dlf_axis bytes_axis = {{"必须搬运的字节", "bytes that must b
 
 static dlf_status add_figures(dlf_result *result, const ops *seen, bool peers)
 {
-    dlf_figure roof = {.id = "roofline",
-                       .kind = DLF_LINES,
-                       .title = {"屋顶线：离带宽上限还有多远",
-                                 "Roofline: how far below what the bandwidth allows"},
-                       .subtitle = {"冷缓存中位数；点线：同一次测量中拷贝的最高带宽",
-                                    "cold medians; dotted: the fastest copy of the same run"},
-                       .x = {{"计算强度 (flop/B)", "arithmetic intensity (flop/B)"}, true},
-                       .y = {{"GFLOP/s", "GFLOP/s"}, true},
-                       .series = {{.role = DLF_REFERENCE,
-                                   .table = "roof",
-                                   .x = "intensity",
-                                   .y = "bandwidth",
-                                   .label = {"拷贝带宽", "copy bandwidth"}}}};
+    dlf_figure roof = {
+        .id = "roofline",
+        .kind = DLF_LINES,
+        .title = {"屋顶线：离带宽与算力的上限还有多远",
+                  "Roofline: how far below what bandwidth and arithmetic allow"},
+        .subtitle = {"冷缓存中位数；点线：同一次测量中最快的拷贝，以及（若已测）最快的矩阵乘",
+                     "cold medians; dotted: the fastest copy of the same run and, "
+                     "where it was measured, the fastest matrix product"},
+        .x = {{"计算强度 (flop/B)", "arithmetic intensity (flop/B)"}, true},
+        .y = {{"GFLOP/s", "GFLOP/s"}, true},
+        .series = {{.role = DLF_REFERENCE,
+                    .table = "roof",
+                    .x = "intensity",
+                    .y = "bandwidth",
+                    .label = {"屋顶：拷贝与矩阵乘", "roof: copy, product"}}}};
     dlf_figure share = {
         .id = "of_copy",
         .kind = DLF_LINES,

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * join.c -- results of several runs as one, and what they come to per op. */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dlf/bench.h"
+#include "bench/store.h"
 
 /* ---- joining -------------------------------------------------------------------------------- */
 
@@ -43,19 +42,31 @@ static dlf_status join_manifests(char **into, const char *other)
     return DLF_OK;
 }
 
-static void drop_samples(dlf_bench_row *row)
+void bench_drop_samples(dlf_bench_row *row)
 {
     for (int k = 0; k < DLF_BENCH_RUNNERS; k++)
         for (int m = 0; m < DLF_BENCH_MODES; m++) free(row->runner[k].ns[m]);
 }
 
-static dlf_bench_row *row_named(dlf_bench_report *r, const char *name)
+static dlf_bench_row *row_named(dlf_bench_row *rows, int n, const char *name)
 {
-    for (int i = 0; i < r->n; i++) {
+    for (int i = 0; i < n; i++) {
         char other[DLF_BENCH_NAME];
-        if (!strcmp(dlf_bench_case_name(other, &r->rows[i].c), name)) return &r->rows[i];
+        if (!strcmp(dlf_bench_case_name(other, &rows[i].c), name)) return &rows[i];
     }
     return NULL;
+}
+
+/* rows has room for all; those of `other` have moved. */
+static void join_rows(dlf_bench_row *rows, int *n, const dlf_bench_row *other, int *m)
+{
+    for (int i = 0; i < *m; i++) {
+        char name[DLF_BENCH_NAME];
+        dlf_bench_row *old = row_named(rows, *n, dlf_bench_case_name(name, &other[i].c));
+        if (old) bench_drop_samples(old);
+        *(old ? old : &rows[(*n)++]) = other[i];
+    }
+    *m = 0;
 }
 
 dlf_status dlf_bench_join(dlf_bench_report *into, dlf_bench_report *other)
@@ -64,14 +75,13 @@ dlf_status dlf_bench_join(dlf_bench_report *into, dlf_bench_report *other)
         realloc(into->rows, (size_t)(into->n + other->n + 1) * sizeof *into->rows);
     if (!rows) return dlf_fail(DLF_ERR_OOM, "no memory to join results");
     into->rows = rows;
+    dlf_bench_row *ceilings = realloc(
+        into->ceilings, (size_t)(into->n_ceilings + other->n_ceilings + 1) * sizeof *ceilings);
+    if (!ceilings) return dlf_fail(DLF_ERR_OOM, "no memory to join results");
+    into->ceilings = ceilings;
     DLF_TRY(join_manifests(&into->manifest, other->manifest));
-    for (int i = 0; i < other->n; i++) {
-        char name[DLF_BENCH_NAME];
-        dlf_bench_row *old = row_named(into, dlf_bench_case_name(name, &other->rows[i].c));
-        if (old) drop_samples(old);
-        *(old ? old : &into->rows[into->n++]) = other->rows[i];
-    }
-    other->n = 0; /* its samples have moved */
+    join_rows(into->rows, &into->n, other->rows, &other->n);
+    join_rows(into->ceilings, &into->n_ceilings, other->ceilings, &other->n_ceilings);
     into->complete = into->complete && other->complete;
     return DLF_OK;
 }

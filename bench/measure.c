@@ -175,6 +175,9 @@ static void note_sizes(const bench_session *s, dlf_bench_row *row, const bench_s
                        const bench_subject *copy)
 {
     const double lie = s->o->distort & DLF_DISTORT_BYTES ? 2.0 : 1.0;
+    double read, written;
+    bench_traffic(ours, &read, &written);
+    row->read_share = read / (read + written);
     row->bytes = lie * ours->bytes;
     row->bytes_moved = lie * ours->bytes_moved;
     row->copy_bytes = copy->bytes;

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "backend/measure.h"
+#include "bench/ceilings.h"
 #include "bench/manifest.h"
 #include "bench/measure.h"
 #include "bench/pin.h"
+#include "bench/store.h"
 
 static dlf_status session_open(bench_session *s, const dlf_bench_options *o)
 {
@@ -118,6 +120,7 @@ dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_case *cases, in
     char started[32];
     bench_utc_now(started, sizeof started);
     dlf_status status = session_open(&s, options);
+    if (status == DLF_OK && options->ceilings) status = bench_ceilings(&s, r, cases, n);
     if (status == DLF_OK) status = run_passes(&s, r, n);
     r->complete = status == DLF_OK;
     if (!strcmp(options->device->backend->name, "cuda"))
@@ -142,10 +145,10 @@ dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_case *cases, in
 void dlf_bench_report_free(dlf_bench_report *r)
 {
     if (!r) return;
-    for (int i = 0; i < r->n; i++)
-        for (int k = 0; k < DLF_BENCH_RUNNERS; k++)
-            for (int m = 0; m < DLF_BENCH_MODES; m++) free(r->rows[i].runner[k].ns[m]);
+    for (int i = 0; i < r->n; i++) bench_drop_samples(&r->rows[i]);
+    for (int i = 0; i < r->n_ceilings; i++) bench_drop_samples(&r->ceilings[i]);
     free(r->rows);
+    free(r->ceilings);
     free(r->manifest);
     free(r);
 }

@@ -105,6 +105,7 @@ static json_t *row_object(const dlf_bench_row *row)
     }
     json_object_set_new(o, "bytes", number(row->bytes));
     json_object_set_new(o, "bytes_moved", number(row->bytes_moved));
+    if (!isnan(row->read_share)) json_object_set_new(o, "read_share", number(row->read_share));
     json_object_set_new(o, "copy_bytes", number(row->copy_bytes));
     json_object_set_new(o, "flops", number(row->flops));
     json_object_set_new(o, "rounds", json_integer(row->rounds));
@@ -120,14 +121,20 @@ static json_t *row_object(const dlf_bench_row *row)
     return o;
 }
 
+static json_t *rows_array(const dlf_bench_row *rows, int n)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < n; i++) json_array_append_new(array, row_object(&rows[i]));
+    return array;
+}
+
 dlf_status dlf_bench_to_json(char **out, const dlf_bench_report *r)
 {
-    json_t *rows = json_array();
-    for (int i = 0; i < r->n; i++) json_array_append_new(rows, row_object(&r->rows[i]));
     json_t *manifest = json_loads(r->manifest ? r->manifest : "{}", 0, NULL);
-    json_t *o = json_pack("{s:s, s:b, s:f, s:o, s:o}", "schema", "dlf.bench/1", "complete",
+    json_t *o = json_pack("{s:s, s:b, s:f, s:o, s:o, s:o}", "schema", "dlf.bench/1", "complete",
                           (int)r->complete, "spec_gb_per_s", r->spec_gb_per_s, "manifest", manifest,
-                          "rows", rows);
+                          "ceilings", rows_array(r->ceilings, r->n_ceilings), "rows",
+                          rows_array(r->rows, r->n));
     *out = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(o);
     return *out ? DLF_OK : dlf_fail(DLF_ERR_OOM, "dlf bench: no memory for the JSON text");
@@ -249,6 +256,7 @@ static dlf_status read_row(dlf_bench_row *row, const json_t *j, const reader *r)
     if (row->skipped[0]) return DLF_OK;
     row->bytes = number_of(json_object_get(j, "bytes"));
     row->bytes_moved = number_of(json_object_get(j, "bytes_moved"));
+    row->read_share = number_of(json_object_get(j, "read_share"));
     row->copy_bytes = number_of(json_object_get(j, "copy_bytes"));
     row->flops = number_of(json_object_get(j, "flops"));
     row->seconds = number_of(json_object_get(j, "seconds"));
@@ -272,6 +280,19 @@ static dlf_status read_row(dlf_bench_row *row, const json_t *j, const reader *r)
     return DLF_OK;
 }
 
+/* Counts up *n as it goes, so that what was read can be released. NULL: there are none. */
+static dlf_status read_rows(dlf_bench_row **out, int *n, const json_t *rows, const char *path)
+{
+    *out = calloc(json_array_size(rows) + 1, sizeof **out);
+    if (!*out) return dlf_fail(DLF_ERR_OOM, "%s: no memory", path);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const reader where = {path, (int)i};
+        *n = (int)i + 1;
+        DLF_TRY(read_row(&(*out)[i], json_array_get(rows, i), &where));
+    }
+    return DLF_OK;
+}
+
 dlf_status dlf_bench_load(dlf_bench_report **out, const char *path)
 {
     *out = NULL;
@@ -289,19 +310,16 @@ dlf_status dlf_bench_load(dlf_bench_report **out, const char *path)
         goto done;
     }
     r = calloc(1, sizeof *r);
-    if (r) r->rows = calloc(json_array_size(rows) + 1, sizeof *r->rows);
-    if (!r || !r->rows) {
+    if (!r) {
         status = dlf_fail(DLF_ERR_OOM, "%s: no memory", path);
         goto done;
     }
     r->manifest = json_dumps(json_object_get(document, "manifest"), JSON_COMPACT);
     r->complete = json_is_true(json_object_get(document, "complete"));
     r->spec_gb_per_s = json_number_value(json_object_get(document, "spec_gb_per_s"));
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        const reader where = {path, (int)i};
-        r->n = (int)i + 1;
-        DLF_TRY_DONE(read_row(&r->rows[i], json_array_get(rows, i), &where));
-    }
+    DLF_TRY_DONE(
+        read_rows(&r->ceilings, &r->n_ceilings, json_object_get(document, "ceilings"), path));
+    DLF_TRY_DONE(read_rows(&r->rows, &r->n, rows, path));
     *out = r;
 done:
     if (status != DLF_OK) dlf_bench_report_free(r);

@@ -9,4 +9,6 @@
 json_t *bench_case_to_json(const dlf_bench_case *c);
 /* NULL, or what is wrong. */
 const char *bench_case_of_json(dlf_bench_case *c, const json_t *object);
+/* The samples of a row. */
+void bench_drop_samples(dlf_bench_row *row);
 #endif

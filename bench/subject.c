@@ -129,20 +129,22 @@ static dlf_status add_once(bench_subject *s)
     return dlf_multiply(&s->t[C], &s->t[A], &s->t[B], 0.0);
 }
 
+void bench_traffic(const bench_subject *s, double *read, double *written)
+{
+    *read = *written = 0.0;
+    for (int i = 0; i < SUBJECT_TENSORS; i++) {
+        if (s->role[i] == ABSENT) continue;
+        const double bytes =
+            (double)(dlf_tensor_count(&s->t[i]) * (int64_t)dlf_dtype_size(s->t[i].dtype));
+        *(s->role[i] == OUTPUT ? written : read) += bytes;
+    }
+}
+
 dlf_status bench_subject_copy(bench_subject *s, const bench_subject *like)
 {
     *s = (bench_subject){.device = like->device, .c = like->c, .zeros = like->zeros};
-    double read = 0.0, written = 0.0;
-    for (int i = 0; i < SUBJECT_TENSORS; i++) {
-        const double bytes = like->role[i] == ABSENT
-                                 ? 0.0
-                                 : (double)(dlf_tensor_count(&like->t[i]) *
-                                            (int64_t)dlf_dtype_size(like->t[i].dtype));
-        if (like->role[i] == OUTPUT)
-            written += bytes;
-        else
-            read += bytes;
-    }
+    double read, written;
+    bench_traffic(like, &read, &written);
     /* Two reads for a write where the case reads more than one and a half times what it writes. */
     const bool two = read > 1.5 * written;
     const double each = like->bytes / (two ? 3.0 : 2.0) / 4.0;
@@ -203,24 +205,20 @@ static dlf_status write_once(bench_subject *s)
     return dlf_tensor_zero(&s->t[C]);
 }
 
-/* What multiplying and adding reaches. The side is the size's root, at most 1024, and 4096 for
- * sizes that only a GPU is given: longer ones would take the definition minutes. */
+/* What multiplying and adding reaches. The side is the size's root. */
 static dlf_status build_fma(bench_subject *s)
 {
-    const int64_t size = s->c.shape[0];
-    return square_product(s, size >= 1 << 28  ? 4096
-                             : size > 1 << 20 ? 1024
-                                              : (int64_t)sqrt((double)size));
+    return square_product(s, (int64_t)sqrt((double)s->c.shape[0]));
 }
 
 /* What our tensor cores reach: C = A B, n x n, as the 1x1 convolution that it is, by the version of
  * that name (which tells where there are none). From here on the case is that convolution, also for
- * the gate and for peers. The side is at most 8192. */
+ * the gate and for peers. */
 static dlf_status build_tensor(bench_subject *s)
 {
     if (strcmp(s->device->backend->name, "cuda") != 0)
         return dlf_fail(DLF_ERR_NO_KERNEL, "tensor cores are measured on --device cuda only");
-    const int64_t side = (int64_t)sqrt((double)s->c.shape[0]), n = side < 8192 ? side : 8192;
+    const int64_t n = (int64_t)sqrt((double)s->c.shape[0]);
     s->c = (dlf_bench_case){.family = "conv1x1",
                             .op = "conv1x1",
                             .direction = "forward",

@@ -35,6 +35,9 @@ DLF_MUST_CHECK dlf_status bench_subject_new(bench_subject *s, dlf_device *device
                                             const dlf_bench_case *c, bool zeros);
 void bench_subject_free(bench_subject *s);
 
+/* Bytes that it reads and writes, every operand once. */
+void bench_traffic(const bench_subject *s, double *read, double *written);
+
 /* The anchors, of which there are no cases. copy: reads : writes as in `like`. */
 DLF_MUST_CHECK dlf_status bench_subject_copy(bench_subject *s, const bench_subject *like);
 DLF_MUST_CHECK dlf_status bench_subject_gemm(bench_subject *s, dlf_device *device);

@@ -301,6 +301,110 @@ static void what_is_too_good_is_suspect(void **state)
     dlf_bench_report_free(liar);
 }
 
+static const char *temporary(void);
+static void write_text(const char *text);
+
+/* ---- ceilings ------------------------------------------------------------------------------- */
+
+/* Ceilings that always take the same time: (op, bytes, flops, GB/s or GFLOP/s). */
+static void add_ceiling(dlf_bench_report *r, const char *op, double bytes, double flops,
+                        double rate)
+{
+    dlf_bench_report *one = made_up(1.0, 1.0, 1);
+    dlf_bench_row *row = one->rows;
+    row->c = (dlf_bench_case){.family = "ceiling", .direction = "move", .ndim = 1, .groups = 32};
+    snprintf(row->c.op, sizeof row->c.op, "%s", op);
+    row->c.shape[0] = (int64_t)bytes;
+    row->bytes = row->copy_bytes = bytes;
+    row->flops = flops;
+    for (int i = 0; i < row->rounds; i++)
+        row->runner[0].ns[DLF_BENCH_COLD][i] = (flops > 0.0 ? flops : bytes) / rate;
+    r->ceilings = realloc(r->ceilings, (size_t)(r->n_ceilings + 1) * sizeof *r->ceilings);
+    assert_non_null(r->ceilings);
+    r->ceilings[r->n_ceilings++] = *row;
+    one->n = 0;
+    dlf_bench_report_free(one);
+}
+
+static dlf_bench_report *below_ceilings(void)
+{
+    dlf_bench_report *r = made_up(350e3, 1.0, 1);
+    add_ceiling(r, "copy", 1e6, 0.0, 10.0);
+    add_ceiling(r, "copy", 16e6, 0.0, 30.0);
+    add_ceiling(r, "read", 1e6, 0.0, 7.0);
+    add_ceiling(r, "fma", 1e6, 1e8, 50.0);
+    r->rows->read_share = 0.5;
+    r->rows->bytes = 4e6; /* half way from 1 MB to 16 MB, in octaves */
+    return r;
+}
+
+static void a_row_is_seen_below_the_ceilings(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = below_ceilings(), *bare = made_up(350e3, 1.0, 1);
+    dlf_bench_row *row = r->rows;
+    dlf_bench_summary s;
+    assert_true(dlf_bench_summarise(&s, row, 0, DLF_BENCH_COLD, 0.05));
+    dlf_bench_roof roof = dlf_bench_roof_of(r, row);
+    near(roof.gb_per_s, 20.0, 1e-9);
+    near(roof.share, 4e6 / 20.0 / s.time.median, 1e-12);
+    assert_false(roof.compute_bound);
+    assert_true(isnan(roof.gflop_per_s)); /* no convolution */
+    row->bytes = 1e9;
+    near(dlf_bench_roof_of(r, row).gb_per_s, 30.0, 1e-9);
+    row->read_share = 0.98;
+    near(dlf_bench_roof_of(r, row).gb_per_s, 7.0, 1e-9);
+    row->read_share = NAN;
+    near(dlf_bench_roof_of(r, row).gb_per_s, 30.0, 1e-9);
+    row->read_share = 0.1; /* nobody measured writes */
+    assert_true(isnan(dlf_bench_roof_of(r, row).share));
+    row->read_share = 0.5;
+    row->bytes = 4e6;
+    row->c.outputs = 64;
+    row->flops = 1.5e7; /* 300 us at 50 GFLOP/s; the bytes take 200 us */
+    roof = dlf_bench_roof_of(r, row);
+    assert_true(roof.compute_bound);
+    near(roof.share, 300e3 / s.time.median, 1e-12);
+    row->c.tf32 = true; /* other products, not measured: the bytes remain */
+    assert_false(dlf_bench_roof_of(r, row).compute_bound);
+    assert_true(isnan(dlf_bench_roof_of(bare, bare->rows).share));
+    dlf_bench_report_free(r);
+    dlf_bench_report_free(bare);
+}
+
+static void ceilings_are_stored_joined_and_shown(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = below_ceilings(), *b = NULL, *more = below_ceilings();
+    char *text = NULL, *again = NULL, *table = NULL;
+    size_t size = 0;
+    OK(dlf_bench_to_json(&text, r));
+    write_text(text);
+    OK(dlf_bench_load(&b, temporary()));
+    unlink(temporary());
+    OK(dlf_bench_to_json(&again, b));
+    assert_string_equal(text, again);
+    assert_int_equal(b->n_ceilings, 4);
+    more->ceilings[0].c.shape[0] = 7;
+    OK(dlf_bench_join(b, more));
+    assert_int_equal(b->n_ceilings, 5);
+    assert_int_equal(more->n_ceilings, 0);
+    for (int format = DLF_BENCH_TABLE; format <= DLF_BENCH_MARKDOWN; format++) {
+        FILE *f = open_memstream(&table, &size);
+        OK(dlf_bench_print(f, r, (dlf_bench_format)format, false));
+        fclose(f);
+        static const char *const words[] = {"bytes", ",bytes,", "% bytes |"};
+        assert_non_null(strstr(table, words[format]));
+        if (format == DLF_BENCH_TABLE) assert_non_null(strstr(table, "15 MiB    copy 30.0 GB/s"));
+        free(table);
+    }
+    free(text);
+    free(again);
+    dlf_bench_report_free(r);
+    dlf_bench_report_free(b);
+    dlf_bench_report_free(more);
+}
+
 /* ---- stored and read again ------------------------------------------------------------------ */
 
 static const char *temporary(void)
@@ -485,6 +589,8 @@ static void shrink(dlf_bench_case *cases, int n)
     }
 }
 
+static bool with_ceilings;
+
 static dlf_status run_small(dlf_bench_report **out, const char *filter, const char *dtypes,
                             unsigned distort, int versions)
 {
@@ -503,6 +609,7 @@ static dlf_status run_small(dlf_bench_report **out, const char *filter, const ch
                                  .hot_ns = versions ? 0.0 : 1.0,
                                  .seed = 1,
                                  .gate = true,
+                                 .ceilings = with_ceilings,
                                  .distort = distort};
     const dlf_status status = dlf_bench_run(out, cases, n, &o, "test");
     free(cases);
@@ -560,6 +667,38 @@ static void tensor_cores_have_a_ceiling_on_a_gpu(void **state)
         } else {
             assert_non_null(strstr(row->skipped, "--device cuda"));
         }
+    }
+    dlf_bench_report_free(r);
+}
+
+/* At the sizes of the cases, each once, gated, with neither peers nor lies. */
+static void ceilings_come_first(void **state)
+{
+    (void)state;
+    static const char *const want[] = {"copy move f32 2048", "add move f32 1365",
+                                       "read move f32 4096", "write move f32 4096",
+                                       "fma move f32 4096"};
+    dlf_bench_report *r = NULL;
+    with_ceilings = true;
+    OK(run_small(&r, "^(relu|conv) forward .*( 16384| nchw 4x8x12x12.*)$", "f32", DLF_DISTORT_BYTES,
+                 0));
+    with_ceilings = false;
+    assert_int_equal(r->n, 2);
+    assert_int_equal(r->n_ceilings, 5);
+    for (int i = 0; i < 5; i++) {
+        const dlf_bench_row *row = &r->ceilings[i];
+        char name[DLF_BENCH_NAME];
+        assert_string_equal(dlf_bench_case_name(name, &row->c), want[i]);
+        assert_true(row->runner[0].check.done && row->runner[0].check.ok);
+        assert_null(row->runner[0].ns[DLF_BENCH_HOT]);
+        assert_int_equal(row->passes, 1);
+        near(row->bytes, i == 4 ? 12 * 64 * 64 : 16384, 4.0);
+        near(row->flops, i == 4 ? 2 * 64 * 64 * 64 : 0.0, 0.0);
+    }
+    for (int i = 0; i < 2; i++) {
+        const dlf_bench_roof roof = dlf_bench_roof_of(r, &r->rows[i]);
+        assert_true(roof.share > 0.0);
+        assert_int_equal(isnan(roof.gflop_per_s), i == 0);
     }
     dlf_bench_report_free(r);
 }
@@ -723,6 +862,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(in_the_same_rounds_the_machine_does_not_matter),
         cmocka_unit_test(nan_is_never_the_same),
         cmocka_unit_test(what_is_too_good_is_suspect),
+        cmocka_unit_test(a_row_is_seen_below_the_ceilings),
+        cmocka_unit_test(ceilings_are_stored_joined_and_shown),
         cmocka_unit_test(a_report_survives_storing),
         cmocka_unit_test(reports_are_joined),
         cmocka_unit_test(hostile_files_are_refused),
@@ -731,6 +872,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest device[] = {
         cmocka_unit_test(pinned_threads_are_free_again), /* before a run could leave them bound */
         cmocka_unit_test(every_family_passes_the_gate),
+        cmocka_unit_test(ceilings_come_first),
         cmocka_unit_test(tensor_cores_have_a_ceiling_on_a_gpu),
         cmocka_unit_test(a_gate_holds_or_gives_up),
         cmocka_unit_test(a_wrong_result_is_told),

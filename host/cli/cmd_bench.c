@@ -71,7 +71,8 @@ static dlf_status read_options(dlf_bench_options *o, const cli_args *a)
                              .pin = !cli_has(a, "no-pin"),
                              .min_rounds = 16,
                              .seconds = 1.0,
-                             .gate = !cli_has(a, "no-gate")};
+                             .gate = !cli_has(a, "no-gate"),
+                             .ceilings = !cli_has(a, "no-ceilings")};
     DLF_TRY(cli_integer(a, "rounds", 3, 100000, &rounds));
     DLF_TRY(cli_integer(a, "passes", 1, DLF_BENCH_PASSES, &passes));
     DLF_TRY(cli_integer(a, "seed", 0, 9223372036854775807LL, &seed));
@@ -313,6 +314,8 @@ static const cli_flag flags[] = {
              "stop when medians are known to this, default 1"),
     CLI_FLAG("seed", 0, "S", "轮内次序的种子，默认 1", "of the order within rounds, default 1"),
     CLI_FLAG("no-gate", 0, NULL, "不核对结果", "do not check the results"),
+    CLI_FLAG("no-ceilings", 0, NULL, "不先测拷贝、读、写与矩阵乘的上限",
+             "do not first measure what copies, reads, writes and products reach"),
     CLI_FLAG("distort", 0, "NAMES",
              "故意测错，看差多少：zeros, sequential, slow, wrong, no-evict, bytes",
              "measure wrongly on purpose: zeros, sequential, slow, wrong, no-evict, bytes"),

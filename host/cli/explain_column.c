@@ -50,6 +50,16 @@ static const struct column {
      {"同一轮中拷贝同样多字节的时间 ÷ 内核时间，取各轮中位数；读得多的内核与两读一写相比",
       "time of copying as many bytes in the same round / time of the kernel, median over rounds; a "
       "kernel that mostly reads is compared with two reads and a write"}},
+    {"of roof",
+     {"运行开始时测得的上限（大小最接近、读写比例最接近的 copy、add、read 或 "
+      "write；卷积还有矩阵乘）"
+      "所允许的时间 ÷ 冷缓存中位时间，后面是起限制作用的一方：bytes 或 "
+      "flops；不是同一轮测的，没有区间。"
+      "CSV 中为 of_roof 与 bound",
+      "time that the ceilings measured at the beginning of the run allow (of copy, add, read and "
+      "write the one nearest in size and mix; for convolutions also a matrix product) / cold "
+      "median, and which of the two limits: bytes or flops. Not of the same rounds, so without an "
+      "interval. In CSV of_roof and bound"}},
     {"over peer",
      {"最快对手的热缓存时间 ÷ dlf 的时间，逐轮配对，附自助法 95% 区间；大于 1 为更快",
       "hot time of the fastest peer / ours, paired by rounds, with a 95 % bootstrap interval; "

@@ -156,6 +156,7 @@ typedef struct dlf_bench_options {
     uint64_t seed;
     unsigned distort;
     bool gate;
+    bool ceilings; /* measure some at the sizes of the cases, before them                      */
     volatile const int *cancel;
     void (*progress)(void *user, double fraction, const char *text);
     void (*warn)(void *user, const char *text); /* one line: a peer that is not here, or is wrong */
@@ -204,6 +205,7 @@ typedef struct dlf_bench_telemetry {
 typedef struct dlf_bench_row {
     dlf_bench_case c;
     double bytes;       /* ideal: every operand once                                             */
+    double read_share;  /* of bytes; NaN: not known                                             */
     double bytes_moved; /* what the algorithm moves if nothing stays in a cache                  */
     double copy_bytes;  /* what the anchor `copy` moved                                          */
     double flops;
@@ -223,6 +225,8 @@ typedef struct dlf_bench_report {
     double spec_gb_per_s; /* of the device's memory: clock x bus width; 0: not known             */
     dlf_bench_row *rows;
     int n;
+    dlf_bench_row *ceilings; /* measured before the rows, cold only                            */
+    int n_ceilings;
     bool complete;
 } dlf_bench_report;
 
@@ -261,6 +265,18 @@ typedef struct dlf_bench_summary {
 /* Of the first mode of `mode, cold, hot` that was measured; false: nothing was. */
 bool dlf_bench_summarise(dlf_bench_summary *out, const dlf_bench_row *row, int runner,
                          dlf_bench_mode mode, double max_noise);
+
+/* How far below what the run's ceilings allow: of copy, add, read and write the one whose mix of
+ * reads and writes is nearest, at the row's size (between two sizes linear in its logarithm); of a
+ * convolution also the square product, `fma` or `tensor`, of as many operations. They were measured
+ * some time before the row, so that this, other than of_copy, has no interval and makes no row
+ * SUSPECT. */
+typedef struct dlf_bench_roof {
+    double gb_per_s, gflop_per_s; /* what they allow; NaN: not measured                        */
+    double share;                 /* of the time that they allow in the row's cold time; NaN    */
+    bool compute_bound;           /* the products would take longer than the bytes              */
+} dlf_bench_roof;
+dlf_bench_roof dlf_bench_roof_of(const dlf_bench_report *r, const dlf_bench_row *row);
 
 /* ---- stored and shown ----------------------------------------------------------------------- */
 
