@@ -123,7 +123,8 @@ dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_case *cases, in
     if (status == DLF_OK && options->ceilings) status = bench_ceilings(&s, r, cases, n);
     if (status == DLF_OK) status = run_passes(&s, r, n);
     r->complete = status == DLF_OK;
-    if (!strcmp(options->device->backend->name, "cuda"))
+    r->spec_gb_per_s = bench_telemetry_spec(s.telemetry);
+    if (r->spec_gb_per_s <= 0.0 && !strcmp(options->device->backend->name, "cuda"))
         r->spec_gb_per_s = dlf_cuda_memory_info(options->device).spec_gb_per_s;
     if (status == DLF_OK || status == DLF_ERR_CANCELLED) {
         const char *peers[DLF_BENCH_RUNNERS] = {NULL};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * telemetry.c -- SM clock, power, temperature and throttle reasons from NVML. */
+ * telemetry.c -- SM clock, power, temperature, throttle reasons and the memory's specification from
+ * NVML. */
 #include "bench/telemetry.h"
 
 #include <dlfcn.h>
@@ -7,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NVML_SUCCESS = 0, NVML_CLOCK_SM = 1, NVML_TEMPERATURE_GPU = 0 };
+#include "backend/cuda_library.h"
+#include "backend/measure.h"
+
+enum { NVML_SUCCESS = 0, NVML_CLOCK_SM = 1, NVML_CLOCK_MEM = 2, NVML_TEMPERATURE_GPU = 0 };
 /* nvmlClocksEventReason*: idle (1) and application clocks (2) are no throttling. */
 static const unsigned long long harmless = 3;
 
+/* Of the questions each may be missing (NULL): what it would say is not known then. */
 struct bench_telemetry {
     void *library, *device;
     int (*shutdown)(void);
@@ -18,15 +23,10 @@ struct bench_telemetry {
     int (*power)(void *device, unsigned *milliwatts);
     int (*temperature)(void *device, int sensor, unsigned *celsius);
     int (*reasons)(void *device, unsigned long long *bits);
+    int (*max_clock)(void *device, int type, unsigned *mhz);
+    int (*bus_width)(void *device, unsigned *bits);
     dlf_bench_telemetry first;
 };
-
-static bool symbol(void *function, void *library, const char *name)
-{
-    void *p = dlsym(library, name);
-    memcpy(function, &p, sizeof p);
-    return p != NULL;
-}
 
 static dlf_bench_telemetry unknown(void)
 {
@@ -38,29 +38,48 @@ static dlf_bench_telemetry now(const bench_telemetry *t)
     dlf_bench_telemetry out = unknown();
     unsigned value;
     unsigned long long bits;
-    if (t->clock(t->device, NVML_CLOCK_SM, &value) == NVML_SUCCESS) out.sm_mhz = value;
-    if (t->power(t->device, &value) == NVML_SUCCESS) out.power_w = 1e-3 * value;
-    if (t->temperature(t->device, NVML_TEMPERATURE_GPU, &value) == NVML_SUCCESS)
+    if (t->clock && t->clock(t->device, NVML_CLOCK_SM, &value) == NVML_SUCCESS) out.sm_mhz = value;
+    if (t->power && t->power(t->device, &value) == NVML_SUCCESS) out.power_w = 1e-3 * value;
+    if (t->temperature && t->temperature(t->device, NVML_TEMPERATURE_GPU, &value) == NVML_SUCCESS)
         out.temperature_c = value;
-    if (t->reasons(t->device, &bits) == NVML_SUCCESS)
+    if (t->reasons && t->reasons(t->device, &bits) == NVML_SUCCESS)
         out.throttled = (int)(bits & ~harmless & 0x7fffffff);
     return out;
 }
 
-static bool load(bench_telemetry *t, int ordinal)
+static void find_questions(bench_telemetry *t)
 {
-    int (*init)(void), (*handle)(unsigned, void **);
-    t->library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+    const dlf_cuda_wanted wanted[] = {
+        {&t->clock, "nvmlDeviceGetClockInfo"},
+        {&t->power, "nvmlDeviceGetPowerUsage"},
+        {&t->temperature, "nvmlDeviceGetTemperature"},
+        {&t->reasons, "nvmlDeviceGetCurrentClocksThrottleReasons"}, /* its name until 2023 */
+        {&t->max_clock, "nvmlDeviceGetMaxClockInfo"},
+        {&t->bus_width, "nvmlDeviceGetMemoryBusWidth"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        (void)dlf_cuda_symbols(t->library, &wanted[i], 1);
+    const dlf_cuda_wanted newer = {&t->reasons, "nvmlDeviceGetCurrentClocksEventReasons"};
+    if (!t->reasons) (void)dlf_cuda_symbols(t->library, &newer, 1);
+}
+
+/* By its place on the bus: NVML counts all GPUs of the machine, CUDA those that are visible. */
+static bool load(bench_telemetry *t, const dlf_device *device)
+{
+    static const char *const names[] = {"libnvidia-ml.so.1", NULL};
+    int (*init)(void), (*handle)(const char *, void **);
+    char bus_id[32];
+    if (!dlf_cuda_library_wanted("DLF_NVML", device->info.name)) return false;
+    t->library = dlf_cuda_library("DLF_NVML", names);
     if (!t->library) return false;
-    const bool whole = symbol(&init, t->library, "nvmlInit_v2") &&
-                       symbol(&handle, t->library, "nvmlDeviceGetHandleByIndex_v2") &&
-                       symbol(&t->shutdown, t->library, "nvmlShutdown") &&
-                       symbol(&t->clock, t->library, "nvmlDeviceGetClockInfo") &&
-                       symbol(&t->power, t->library, "nvmlDeviceGetPowerUsage") &&
-                       symbol(&t->temperature, t->library, "nvmlDeviceGetTemperature") &&
-                       symbol(&t->reasons, t->library, "nvmlDeviceGetCurrentClocksThrottleReasons");
-    if (!whole || init() != NVML_SUCCESS) return false;
-    if (handle((unsigned)ordinal, &t->device) == NVML_SUCCESS) return true;
+    const dlf_cuda_wanted wanted[] = {{&init, "nvmlInit_v2"},
+                                      {&handle, "nvmlDeviceGetHandleByPciBusId_v2"},
+                                      {&t->shutdown, "nvmlShutdown"}};
+    if (!dlf_cuda_symbols(t->library, wanted, 3) || init() != NVML_SUCCESS) return false;
+    find_questions(t);
+    if (dlf_cuda_pci_bus_id(device, bus_id, sizeof bus_id) &&
+        handle(bus_id, &t->device) == NVML_SUCCESS)
+        return true;
     t->shutdown();
     return false;
 }
@@ -69,7 +88,7 @@ bench_telemetry *bench_telemetry_open(const dlf_device *device)
 {
     if (strcmp(device->backend->name, "cuda") != 0) return NULL;
     bench_telemetry *t = calloc(1, sizeof *t);
-    if (t && load(t, device->info.ordinal)) return t;
+    if (t && load(t, device)) return t;
     if (t && t->library) dlclose(t->library);
     free(t);
     return NULL;
@@ -81,6 +100,15 @@ void bench_telemetry_close(bench_telemetry *t)
     t->shutdown();
     dlclose(t->library);
     free(t);
+}
+
+double bench_telemetry_spec(const bench_telemetry *t)
+{
+    unsigned mhz, bits;
+    if (!t || !t->max_clock || !t->bus_width) return 0.0;
+    if (t->max_clock(t->device, NVML_CLOCK_MEM, &mhz) != NVML_SUCCESS) return 0.0;
+    if (t->bus_width(t->device, &bits) != NVML_SUCCESS) return 0.0;
+    return 2e-3 * mhz * (bits / 8.0);
 }
 
 void bench_telemetry_begin(bench_telemetry *t)

@@ -21,6 +21,13 @@ dlf_memory_info dlf_cuda_memory_info(const dlf_device *dev)
         .spec_gb_per_s = 2e-6 * khz * (attribute(dev, cudaDevAttrGlobalMemoryBusWidth) / 8)};
 }
 
+bool dlf_cuda_pci_bus_id(const dlf_device *dev, char *out, int size)
+{
+    if (cudaDeviceGetPCIBusId(out, size, dev->info.ordinal) == cudaSuccess) return true;
+    (void)cudaGetLastError();
+    return false;
+}
+
 dlf_status dlf_cuda_reset_persisting(const dlf_device *dev)
 {
     DLF_TRY(dlf_cuda_bind(dev));

@@ -16,6 +16,8 @@ typedef struct dlf_memory_info {
     double spec_gb_per_s; /* two transfers per clock on every wire of the bus; 0: not known */
 } dlf_memory_info;
 dlf_memory_info dlf_cuda_memory_info(const dlf_device *dev);
+/* "0000:3b:00.0", as NVML takes it; false: not known. */
+bool dlf_cuda_pci_bus_id(const dlf_device *dev, char *out, int size);
 /* Lines that were set aside as persisting become ordinary ones: an overwritten block evicts those
  * only. A device that has none such is no failure. */
 dlf_status dlf_cuda_reset_persisting(const dlf_device *dev);

@@ -30,6 +30,11 @@ dlf_memory_info dlf_cuda_memory_info(const dlf_device *dev)
     return (dlf_memory_info){0, 0.0};
 }
 
+bool dlf_cuda_pci_bus_id(const dlf_device *dev, char *out, int size)
+{
+    return false;
+}
+
 dlf_status dlf_cuda_reset_persisting(const dlf_device *dev)
 {
     return DLF_OK;
