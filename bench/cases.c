@@ -81,7 +81,8 @@ typedef struct shape {
     int64_t n[MOST_NUMBERS];
 } shape;
 
-/* bench/resnet50_1x1.tsv */
+/* The 1x1 convolutions of ResNet-50 (He et al. 2015; v1.5: the stride of a block is in its 3x3
+ * convolution), one row per distinct shape. */
 #define RESNET50_1X1(N)                                                                            \
     {                                                                                              \
         {{N, 64, 56, 64, 1}}, {{N, 64, 56, 256, 1}}, {{N, 256, 56, 64, 1}},                        \

@@ -337,6 +337,8 @@ complains 'peer cudnn: not available here: it needs --device cuda'; says ' unfus
 complains 'peer liger: not available here: it needs --device cuda'
 expect 2 bench relu "${quick[@]}" --against ligre; complains "did you mean 'liger'"
 expect 0 bench --help; says 'liger,quack'
+expect 0 bench relu --device cpu --filter 'forward .*16384' --profile 2; says 'relu forward f32 16384: 2 calls'
+expect 2 bench relu --profile 0; complains '--profile'
 expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
 expect 3 compare bench.json nothing.json; complains 'nothing.json'
 expect 2 compare; complains 'two results'

@@ -771,6 +771,21 @@ static void versions_that_are_not_there_are_skipped_with_a_reason(void **state)
     dlf_bench_report_free(r);
 }
 
+static void a_profiler_gets_the_calls_alone(void **state)
+{
+    (void)state;
+    const dlf_bench_case cases[] = {
+        {.family = "activation", .op = "relu", .direction = "forward", .ndim = 1, .shape = {64}},
+        {.family = "layer_norm",
+         .op = "layer_norm",
+         .direction = "forward",
+         .ndim = 2,
+         .shape = {4, 8},
+         .version = 99}};
+    OK(dlf_bench_profile(kt_dev, cases, 1, 3));
+    assert_int_equal(dlf_bench_profile(kt_dev, cases, 2, 3), DLF_ERR_NO_KERNEL);
+}
+
 /* The gate's own eyes: an output that is not written stays poisoned, and is seen. */
 static dlf_status lazy(bench_subject *s)
 {
@@ -878,6 +893,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_wrong_result_is_told),
         cmocka_unit_test(versions_that_are_not_there_are_skipped_with_a_reason),
         cmocka_unit_test(another_dlf_can_be_asked),
+        cmocka_unit_test(a_profiler_gets_the_calls_alone),
         cmocka_unit_test(an_output_that_is_not_written_is_wrong)};
     int failed = 0;
     if (argc < 2) failed += cmocka_run_group_tests_name("bench", host, NULL, NULL);

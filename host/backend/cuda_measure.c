@@ -2,6 +2,8 @@
  * cuda_measure.c -- what only benchmarks ask of a GPU. */
 #include "backend/measure.h"
 
+#include <string.h>
+
 #include "backend/cuda_impl.h"
 
 /* 0 where the runtime does not say. */
@@ -37,6 +39,17 @@ dlf_status dlf_cuda_reset_persisting(const dlf_device *dev)
         return DLF_OK;
     }
     return dlf_cuda_check(error, "cudaCtxResetPersistingL2Cache");
+}
+
+/* As in cuda_profiler_api.h, which not every toolkit brings. */
+cudaError_t CUDARTAPI cudaProfilerStart(void);
+cudaError_t CUDARTAPI cudaProfilerStop(void);
+
+dlf_status dlf_cuda_profiler(const dlf_device *dev, bool on)
+{
+    if (strcmp(dev->backend->name, "cuda") != 0) return DLF_OK;
+    DLF_TRY(dlf_cuda_bind(dev));
+    return dlf_cuda_check(on ? cudaProfilerStart() : cudaProfilerStop(), "cudaProfilerStart/Stop");
 }
 
 int dlf_cuda_recording_launches(const void *recording)

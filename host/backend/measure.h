@@ -21,6 +21,8 @@ bool dlf_cuda_pci_bus_id(const dlf_device *dev, char *out, int size);
 /* Lines that were set aside as persisting become ordinary ones: an overwritten block evicts those
  * only. A device that has none such is no failure. */
 dlf_status dlf_cuda_reset_persisting(const dlf_device *dev);
+/* A profiler that waits for it starts, or stops, to look; nothing happens where there is none. */
+dlf_status dlf_cuda_profiler(const dlf_device *dev, bool on);
 int dlf_cuda_recording_launches(const void *recording);
 
 /* ---- a gate in the stream: cuda only -------------------------------------------------------- */

@@ -40,6 +40,11 @@ dlf_status dlf_cuda_reset_persisting(const dlf_device *dev)
     return DLF_OK;
 }
 
+dlf_status dlf_cuda_profiler(const dlf_device *dev, bool on)
+{
+    return DLF_OK;
+}
+
 int dlf_cuda_recording_launches(const void *recording)
 {
     return 0;

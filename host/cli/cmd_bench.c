@@ -243,12 +243,14 @@ static dlf_status run(const cli_call *call)
     char *command = NULL;
     output what;
     int n = 0;
+    long long calls = 0;
     dlf_status status;
     if (cli_has(a, "serve")) return dlf_bench_serve(stdin, stdout);
     DLF_TRY(read_output(&what, a));
     if (cli_has(a, "show")) return show_stored(call, what);
     DLF_TRY(read_options(&o, a));
     DLF_TRY(read_choice(&choice, a));
+    DLF_TRY(cli_integer(a, "profile", 1, 100000, &calls));
     DLF_TRY(dlf_bench_cases(&cases, &n, &choice));
     if (cli_has(a, "list")) {
         print_list(cases, n, call->language);
@@ -257,6 +259,10 @@ static dlf_status run(const cli_call *call)
     }
     cli_progress progress;
     DLF_TRY_DONE(dlf_device_open(&o.device, cli_value(a, "device", "auto")));
+    if (calls) {
+        status = dlf_bench_profile(o.device, cases, n, (int)calls);
+        goto done;
+    }
     if (!o.passes) o.passes = strcmp(o.device->backend->name, "cuda") ? 8 : 1;
     command = cli_command_line(call->argc, call->argv);
     o.cancel = cli_catch_interrupts();
@@ -321,6 +327,9 @@ static const cli_flag flags[] = {
              "measure wrongly on purpose: zeros, sequential, slow, wrong, no-evict, bytes"),
     CLI_FLAG("device", 0, "auto|cpu|cuda|cuda:N", "计算设备，默认 auto",
              "where to compute, default auto"),
+    CLI_FLAG("profile", 0, "N",
+             "每种情形只调用 N 次，不计时：供 ncu --profile-from-start off 等分析器使用",
+             "only call each case N times, time nothing: for ncu --profile-from-start off"),
     CLI_FLAG("list", 0, NULL, "只列出将要测的", "only list what would be timed"),
     CLI_FLAG("show", 0, "FILE.json,...", "显示已存的结果，不计时；多个文件合为一个（--out 存下）",
              "show what is stored, time nothing; several are joined (and stored by --out)"),
@@ -346,7 +355,8 @@ const cli_command cli_bench = {
                 "  dlf bench layer_norm gelu --suite cpu --against torch --out now.json\n"
                 "  dlf bench --show now.json --markdown\n"
                 "  dlf bench norm --baseline ./before/dlf --out now.json; dlf compare now.json\n"
-                "  dlf compare before.json now.json --fail-on slower\n",
+                "  dlf compare before.json now.json --fail-on slower\n"
+                "  ncu --profile-from-start off dlf bench gelu --suite gpu --profile 1\n",
     .details =
         {"各列含义见 docs/benchmarking.md。\n退出码：0；5 内核结果与定义不符；其余同 dlf run",
          "How to read the columns: docs/benchmarking.md.\n"

@@ -236,6 +236,13 @@ DLF_MUST_CHECK dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_
                                         const dlf_bench_options *options, const char *command);
 void dlf_bench_report_free(dlf_bench_report *r);
 
+/* `calls` calls of every case, operands on the device and the kernels loaded before: between
+ * cudaProfilerStart and cudaProfilerStop (cuda), so that `ncu --profile-from-start off` sees these
+ * alone. Nothing is timed or checked; a line per case on stdout.
+ *   errors  those of the ops: a shape, a type or a version that there is not */
+DLF_MUST_CHECK dlf_status dlf_bench_profile(dlf_device *device, const dlf_bench_case *cases, int n,
+                                            int calls);
+
 /* Be "now" or "before" of another dlf (--baseline): JSON lines until `in` ends. */
 DLF_MUST_CHECK dlf_status dlf_bench_serve(FILE *in, FILE *out);
 
