@@ -119,11 +119,9 @@ stage "timings, $suite" 100 75 tests.txt "${bench[@]}" norm activation softmax_x
 stage "timings, convolutions, $convs" 60 45 tests.txt "${bench[@]}" conv1x1 conv --suite $convs --layout nhwc \
   --dtype tf32,bf16,f32 --filter '^conv |tf32|bf16' --no-gate --time 0.05 --out "$build/out/bench_conv.json"
 
-run=("$build/dlf" run all --device "$device" --out "$build/out" --no-plot)
-if [ "$device" = cuda ]; then run+=(--full); else run+=(--quick); fi
-experiments_limit=90
-[ "$device" = cuda ] || experiments_limit=240 # two cores, and nothing else is left to do
-stage experiments $experiments_limit 20 tests.txt "${run[@]}"
+# A rehearsal has three of them: all take minutes on two cores.
+if [ "$device" = cuda ]; then which=(all --full); else which=(vanishing norm-axes conv1x1 --quick); fi
+stage experiments 90 20 tests.txt "$build/dlf" run "${which[@]}" --device "$device" --out "$build/out" --no-plot
 [ ! -d "$build/out" ] || tar -C "$build" -czf "$out/experiments.tar.gz" out
 
 if [ "$device" = cuda ] && has ncu; then

@@ -339,6 +339,26 @@ expect 2 bench relu "${quick[@]}" --against ligre; complains "did you mean 'lige
 expect 0 bench --help; says 'liger,quack'
 expect 0 bench relu --device cpu --filter 'forward .*16384' --profile 2; says 'relu forward f32 16384: 2 calls'
 expect 2 bench relu --profile 0; complains '--profile'
+# What cannot be written is told before anything is timed; a full disk does not take the table along.
+for bad in nothing/x.json .; do
+  expect 1 bench all --suite gpu --device cpu --out $bad; complains 'cannot write'
+done
+expect 1 bench all --suite gpu --device cpu --plot /dev/null/x; complains 'cannot create directory'
+(ulimit -f 8; trap '' XFSZ; "$dlf" bench relu "${quick[@]}" --out big.json) >stdout 2>stderr && fail 'a full disk'
+complains 'big.json'; says 'relu backward f32 1048576'; [ ! -e big.json ] || fail 'half a file'
+expect 2 bench relu --show bench.json; complains "'relu' does not go with it"
+expect 2 bench --show bench.json --filter relu; complains '--filter does not go with it'
+head -c 900 bench.json >half.json
+expect 3 bench --show half.json; complains 'half.json'
+expect 3 compare half.json bench.json; complains 'half.json'
+expect 0 bench relu --filter 'forward .*16384' "${quick[@]}" --against copy; says 'relu'
+expect 2 bench --filter '('; complains 'no regular expression'
+expect 2 bench layernrom; complains "did you mean 'layer_norm'"
+"$dlf" bench norm --device cpu --quiet --no-ceilings --out cut.json >stdout 2>stderr & pid=$!
+sleep 3; kill -TERM $pid; got=0; wait $pid || got=$?
+[ $got = 130 ] || [ $got = 143 ] || fail "terminated: exit $got"
+complains 'interrupted'
+expect 0 bench --show cut.json
 expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
 expect 3 compare bench.json nothing.json; complains 'nothing.json'
 expect 2 compare; complains 'two results'

@@ -176,15 +176,25 @@ static dlf_status draw(const dlf_bench_report *r, const cli_call *call, output w
     return status;
 }
 
-/* What the run ended with is kept, whatever becomes of showing and storing what it measured. */
+/* Minutes of timing are not to end with a name that cannot be written. */
+static dlf_status check_outputs(const cli_args *a)
+{
+    const char *path = cli_value(a, "out", NULL), *dir = cli_value(a, "plot", NULL);
+    if (path) DLF_TRY(dlf_can_write_file(path));
+    return dir ? dlf_make_directories(dir) : DLF_OK;
+}
+
+/* What the run ended with is kept, whatever becomes of showing and storing what it measured; and it
+ * is shown even if it cannot be stored. */
 static dlf_status deliver(const dlf_bench_report *r, dlf_status ended, const cli_call *call,
                           output what)
 {
     char sentence[512];
     snprintf(sentence, sizeof sentence, "%s", dlf_error_message());
     const char *path = cli_value(call->args, "out", NULL);
+    const dlf_status shown = show(r, what);
     if (path) DLF_TRY(store(r, path, call, what));
-    DLF_TRY(show(r, what));
+    DLF_TRY(shown);
     DLF_TRY(draw(r, call, what));
     return ended == DLF_OK ? DLF_OK : dlf_fail(ended, "%s", sentence);
 }
@@ -215,15 +225,29 @@ static dlf_status load_stored(dlf_bench_report **out, const char *paths)
     return *out ? DLF_OK : dlf_fail(DLF_ERR_ARG, "--show needs a file");
 }
 
+/* A file is shown whole. */
+static dlf_status refuse_selection(const cli_args *a)
+{
+    static const char *const flags[] = {"suite",   "dtype",    "direction", "layout", "filter",
+                                        "against", "baseline", "profile",   "list"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (cli_has(a, flags[i]))
+            return dlf_fail(DLF_ERR_ARG,
+                            "dlf bench: --show shows all of a file; --%s does not go with it",
+                            flags[i]);
+    if (!a->n_words) return DLF_OK;
+    return dlf_fail(DLF_ERR_ARG,
+                    "dlf bench: --show shows all of a file; '%.40s' does not go with it",
+                    a->words[0]);
+}
+
 /* Stored results again: tables are functions of what was measured. */
 static dlf_status show_stored(const cli_call *call, output what)
 {
     dlf_bench_report *r = NULL;
-    const char *path = cli_value(call->args, "out", NULL);
+    DLF_TRY(refuse_selection(call->args));
     DLF_TRY(load_stored(&r, cli_value(call->args, "show", "")));
-    dlf_status status = path ? store(r, path, call, what) : DLF_OK;
-    if (status == DLF_OK) status = show(r, what);
-    if (status == DLF_OK) status = draw(r, call, what);
+    const dlf_status status = deliver(r, DLF_OK, call, what);
     dlf_bench_report_free(r);
     return status;
 }
@@ -258,6 +282,7 @@ static dlf_status run(const cli_call *call)
         return DLF_OK;
     }
     cli_progress progress;
+    if (!calls) DLF_TRY_DONE(check_outputs(a));
     DLF_TRY_DONE(dlf_device_open(&o.device, cli_value(a, "device", "auto")));
     if (calls) {
         status = dlf_bench_profile(o.device, cases, n, (int)calls);

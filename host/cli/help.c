@@ -11,7 +11,8 @@ static const dlf_text overview[] = {
      "  dlf run Q7             run the experiment of question Q7; results go to out/\n"},
     {"  dlf list               全部问题，以及哪些已有实验\n",
      "  dlf list               all questions, and which have an experiment\n"},
-    {"命令：list  run  plot  explain  doctor  help\n", "Commands: list  run  plot  explain  doctor  help\n"},
+    {"命令：list  run  plot  explain  doctor  help\n",
+     "Commands: list  run  plot  explain  doctor  help\n"},
     {"dlf help 命令 先给示例再给参数；dlf --version 显示版本。\n",
      "dlf help COMMAND shows examples, then flags; dlf --version the version.\n"},
     {"退出码：0 完成 1 内部 2 用法 3 输入不可读 4 无可用设备 5 数值自检失败 130 中断\n",
@@ -25,13 +26,16 @@ void cli_print_overview(FILE *out, const cli_language *language)
         fputs(cli_say(language, overview[i]), out);
 }
 
+enum { HELP_COLUMN = 38 };
+
 static void print_flag(FILE *out, const cli_flag *flag, const cli_language *language)
 {
-    char left[80];
+    char left[96];
     const char letter[] = {'-', flag->letter, ',', ' ', '\0'};
     snprintf(left, sizeof left, "  %s--%s%s%s", flag->letter ? letter : "", flag->name,
              flag->value ? " " : "", flag->value ? flag->value : "");
-    cli_print_cell(out, left, 38);
+    cli_print_cell(out, left, HELP_COLUMN);
+    if (strlen(left) >= HELP_COLUMN) fprintf(out, "\n%*s", HELP_COLUMN, "");
     fprintf(out, "%s\n", cli_say(language, flag->help));
 }
 

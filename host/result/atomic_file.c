@@ -73,6 +73,22 @@ dlf_status dlf_write_file_atomically(const char *path, const void *data, size_t 
     return error ? output_error("write", path, error) : DLF_OK;
 }
 
+dlf_status dlf_can_write_file(const char *path)
+{
+    struct stat info;
+    char *temporary = temporary_name(path);
+    if (!temporary) return dlf_fail(DLF_ERR_OOM, "out of memory writing %s", path);
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int error = fd < 0 ? errno : 0;
+    if (fd >= 0) {
+        close(fd);
+        unlink(temporary);
+    }
+    free(temporary);
+    if (!error && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) error = EISDIR;
+    return error ? output_error("write", path, error) : DLF_OK;
+}
+
 dlf_status dlf_make_directories(const char *path)
 {
     char *copy = strdup(path);

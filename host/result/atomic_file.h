@@ -13,6 +13,9 @@
 DLF_MUST_CHECK dlf_status dlf_write_file_atomically(const char *path, const void *data,
                                                     size_t size);
 
+/* Would it begin to write? For asking before the work whose result it is.
+ *   errors  as dlf_write_file_atomically's, but for those of a full disk */
+DLF_MUST_CHECK dlf_status dlf_can_write_file(const char *path);
 /* mkdir -p.  errors  DLF_ERR_OUTPUT with path and reason, DLF_ERR_OOM */
 DLF_MUST_CHECK dlf_status dlf_make_directories(const char *path);
 
