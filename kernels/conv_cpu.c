@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * conv_cpu.c -- convolution on the CPU: products in register blocks whose operands are gathered
- * piece by piece into the cache (cpu_conv*.h), and plain loops for depthwise convolutions, where
- * there is nothing to multiply that a register block could hold.
+ * conv_cpu.c -- convolution on the CPU: images side by side in the lanes of vectors (cpu_conv*.h),
+ * so that one way serves both layouts, every stride, and depthwise convolutions, too.
  *
  * Every result is written by one thread, which adds its products in an order that follows from the
  * shape. */
-#include "cpu_conv_depthwise.h"
+#include "cpu_conv_product.h"
 #include "cpu_conv_weight.h"
 
 static double work_of(const dlf_conv_shape *s)
@@ -33,38 +32,25 @@ static dlf_conv1x1 conv1x1_of(const dlf_conv *conv)
     return (dlf_conv1x1){.layout = conv->layout, .stride = {conv->stride[0], conv->stride[1]}};
 }
 
-static depthwise depthwise_of(const dlf_conv_shape *s, const dlf_tensor *y, const dlf_tensor *x,
-                              const dlf_tensor *w, double beta)
-{
-    return (depthwise){.s = *s, .y = y->data, .x = x->data, .w = w->data, .beta = (float)beta};
-}
-
 dlf_status DLF_CPU(conv_forward)(dlf_tensor *y, const dlf_tensor *x, const dlf_tensor *w,
                                  const dlf_tensor *bias, dlf_conv conv)
 {
     const dlf_conv_shape s = dlf_conv_shape_of(y, x, w, y, &conv);
     const int threads = dlf_cpu_threads(y, work_of(&s));
-    if (is_depthwise(&s)) {
-        depthwise o = depthwise_of(&s, y, x, w, 0.0);
-        o.bias = bias ? bias->data : NULL;
-        o.bias_member = bias ? bias->stride : 0;
-        return depthwise_samples(&o, FORWARD, threads);
-    }
     if (is_1x1(&s)) {
         const dlf_tensor matrix = matrix_of(w, &s);
         const dlf_conv1x1 one = conv1x1_of(&conv);
         const dlf_conv1x1_fwd io = {.y = y, .x = x, .w = &matrix, .bias = bias};
         return DLF_CPU(conv1x1_forward)(&io, &one);
     }
-    plan p;
-    dlf_status status = plan_forward(&p, &s, y->data, x->data, w->data);
-    p.threads = threads;
+    product p;
+    dlf_status status = product_of(&p, &s, false, y->data, x->data, w->data, threads);
     if (bias) {
-        p.t.bias = bias->data;
-        p.t.bias_member = bias->stride;
+        p.bias = bias->data;
+        p.bias_member = bias->stride;
     }
-    if (status == DLF_OK) status = run_plan(&p);
-    plan_free(&p);
+    if (status == DLF_OK) status = run_product(&p, &s, threads);
+    product_free(&p);
     return status;
 }
 
@@ -73,27 +59,17 @@ dlf_status DLF_CPU(conv_data_grad)(dlf_tensor *dx, const dlf_tensor *dy, const d
 {
     const dlf_conv_shape s = dlf_conv_shape_of(dy, dx, w, dx, &conv);
     const int threads = dlf_cpu_threads(dx, work_of(&s));
-    if (is_depthwise(&s)) {
-        depthwise o = depthwise_of(&s, dy, dx, w, beta);
-        return depthwise_samples(&o, DATA, threads);
-    }
     if (is_1x1(&s)) {
         const dlf_tensor matrix = matrix_of(w, &s);
         const dlf_conv1x1 one = conv1x1_of(&conv);
         const dlf_conv1x1_bwd io = {.dx = dx, .dz = dy, .w = &matrix, .accumulate_dx = beta};
         return DLF_CPU(conv1x1_backward_data)(&io, &one);
     }
-    int32_t residue[2];
-    dlf_status status = DLF_OK;
-    for (residue[0] = 0; residue[0] < least(s.stride[0], s.in[0]); residue[0]++)
-        for (residue[1] = 0; residue[1] < least(s.stride[1], s.in[1]) && status == DLF_OK;
-             residue[1]++) {
-            plan p;
-            status = plan_data(&p, &s, residue, dx->data, dy->data, w->data, beta);
-            p.threads = threads;
-            if (status == DLF_OK) status = run_plan(&p);
-            plan_free(&p);
-        }
+    product p;
+    dlf_status status = product_of(&p, &s, true, dx->data, dy->data, w->data, threads);
+    p.beta = (float)beta;
+    if (status == DLF_OK) status = run_product(&p, &s, threads);
+    product_free(&p);
     return status;
 }
 
@@ -102,20 +78,15 @@ dlf_status DLF_CPU(conv_weight_grad)(dlf_tensor *dw, const dlf_tensor *x, const 
 {
     const dlf_conv_shape s = dlf_conv_shape_of(dy, x, dw, dw, &conv);
     const int threads = dlf_cpu_threads(dw, work_of(&s));
-    if (is_depthwise(&s)) {
-        depthwise o = depthwise_of(&s, dy, x, dw, beta);
-        return depthwise_weight_grad(&o, threads);
-    }
     if (is_1x1(&s)) {
         dlf_tensor matrix = matrix_of(dw, &s);
         const dlf_conv1x1 one = conv1x1_of(&conv);
         const dlf_conv1x1_bwd io = {.dw = &matrix, .dz = dy, .x = x, .accumulate = beta};
         return DLF_CPU(conv1x1_backward_weight)(&io, &one);
     }
-    weight_plan w = {.s = &s, .dy = dy->data, .dw = dw->data, .beta = beta};
-    dlf_status status = plan_forward(&w.p, &s, NULL, x->data, NULL);
-    if (status == DLF_OK) status = run_weight(&w, threads);
-    plan_free(&w.p);
+    weight_plan w = {.s = &s, .x = x->data, .dy = dy->data, .dw = dw->data, .beta = beta};
+    const dlf_status status = run_weight(&w, threads);
+    weight_free(&w);
     return status;
 }
 

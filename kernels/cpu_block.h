@@ -23,11 +23,6 @@ enum {
                  where it is shared, and the prefetchers of the CPU alone lose a third */
 };
 
-static inline int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* What the register blocks need to know about c, and what will be read after this block and can be
  * fetched into L2 meanwhile: next, next + next_row, .., one line for each row of the block, and
  * after every line of a the same from next_step on. */

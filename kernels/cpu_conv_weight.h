@@ -1,165 +1,207 @@
 /* SPDX-License-Identifier: MIT
- * cpu_conv_weight.h -- the gradient of the weights: sums over all positions of the batch.
+ * cpu_conv_weight.h -- the gradient of the weights: sums over the positions of all images, lane by
+ * lane in registers, the lanes last.
  *
- *   NCHW  dw^T (d, k) += columns (d, position) dy^T (position, k)
- *   NHWC  dw (k, d)   += dy^T (k, position) rows (position, d)
- *
- * in register blocks. A task takes a member's group, some units k and a part of the batch. How many
- * parts there are follows from the shape; they are added in order. */
+ * A task takes a member, some groups or some units and channels of one, and a part of the batch.
+ * How many parts there are follows from the shape; they are added in order. */
 #ifndef DLF_CPU_CONV_WEIGHT_H
 #define DLF_CPU_CONV_WEIGHT_H
-#include "cpu_conv_product.h"
+#include "cpu_conv_block.h"
 
 enum {
-    UNITS_MOST = 4 * NR,   /* of a task                       */
-    COLUMN_PANEL = 128,    /* positions side by side          */
-    TASKS_WANTED = 8,      /* before a batch is cut           */
-    POSITIONS_LEAST = 2048 /* of a part                       */
+    CHANNELS_MOST = 64,    /* of a task, of x and of y                                            */
+    WEIGHT_TASKS = 8,      /* wanted before a batch is cut                                        */
+    PRODUCTS_WANTED = 256, /* of a sum before its lanes are added                               */
+    POSITIONS_MOST = 64    /* of UNITS + VECS channels: they stay in L1                         */
 };
 
 typedef struct weight_plan {
-    plan p; /* of forward: the lattice and how x is read */
     const dlf_conv_shape *s;
-    const float *dy;
-    float *dw, *partial; /* partial: [part][member][group][unit][d], where there are several */
+    axis axes[2];
+    layers cut;
+    const float *x, *dy;
+    float *dw, *partial; /* partial: [part][member][as dw], where there are several             */
     double beta;
-    int64_t unit_blocks, pieces, parts, per_part; /* pieces: tasks of the lattice, or rows */
-    column_scratch columns;
-    row_scratch rows;
+    int64_t groups, group_cuts; /* groups of a task, and how many such                     */
+    int64_t units, unit_cuts;   /* of a group that a task takes                            */
+    int64_t channels, channel_cuts;
+    int64_t chunk, chunks, parts; /* blocks of lanes that are stacked together; chunk x strip */
+    void *memory;
 } weight_plan;
 
-/* Where a task's results go: of unit k and d at to[k * D + d], to be multiplied by beta. */
-typedef struct weight_target {
-    float *to;
-    float beta;
-} weight_target;
-
 typedef struct weight_task {
-    int64_t member, group, part, unit, units; /* unit: the first, in the group */
+    int64_t member, part;
+    range group, unit, channel; /* unit and channel: in a group */
 } weight_task;
 
 static weight_task weight_task_of(const weight_plan *w, int64_t task)
 {
+    const dlf_conv_shape *s = w->s;
     weight_task t;
-    t.unit = task % w->unit_blocks * UNITS_MOST;
-    task /= w->unit_blocks;
+    const int64_t c = task % w->channel_cuts * w->channels;
+    task /= w->channel_cuts;
+    const int64_t k = task % w->unit_cuts * w->units;
+    task /= w->unit_cuts;
+    const int64_t g = task % w->group_cuts * w->groups;
+    task /= w->group_cuts;
     t.part = task % w->parts;
-    task /= w->parts;
-    t.group = task % w->s->groups;
-    t.member = task / w->s->groups;
-    t.units = least(UNITS_MOST, w->s->K - t.unit);
+    t.member = task / w->parts;
+    t.group = (range){g, least(g + w->groups, s->groups)};
+    t.unit = (range){k, least(k + w->units, s->K)};
+    t.channel = (range){c, least(c + w->channels, s->C)};
     return t;
 }
 
-static weight_target weight_target_of(const weight_plan *w, const weight_task *t)
+/* Stacks of one block of lanes and the accumulators of a tile. */
+typedef struct weight_scratch {
+    stack x, dy;
+    int64_t x_floats, dy_floats, acc_floats;
+} weight_scratch;
+
+static weight_scratch weight_scratch_of(const weight_plan *w, const weight_task *t, range q)
 {
     const dlf_conv_shape *s = w->s;
-    const int64_t unit = t->group * s->K + t->unit, all = (int64_t)s->groups * s->K;
-    if (w->parts == 1)
-        return (weight_target){w->dw + t->member * s->w.member + unit * s->w.unit, (float)w->beta};
-    return (weight_target){w->partial + ((t->part * s->P + t->member) * all + unit) * s->w.unit,
-                           0.0f};
+    const range rows = rows_read(&w->axes[0], &w->cut, q);
+    const int64_t groups = t->group.end - t->group.first;
+    const int64_t channels = groups * (t->channel.end - t->channel.first);
+    const int64_t units = groups * (t->unit.end - t->unit.first);
+    weight_scratch a = {.x = stack_of(s->nchw, channels, channels == (int64_t)s->groups * s->C,
+                                      s->in[1], rows.first, rows.end - rows.first),
+                        .dy = stack_of(s->nchw, units, units == (int64_t)s->groups * s->K,
+                                       s->out[1], q.first, q.end - q.first)};
+    a.x_floats = (stack_floats(&a.x) + 15) / 16 * 16;
+    a.dy_floats = (stack_floats(&a.dy) + 15) / 16 * 16;
+    const int64_t n = (int64_t)s->kernel[0] * s->kernel[1] * UNITS * VECS;
+    a.acc_floats = (n + VEC - 1) / VEC * VEC * VEC;
+    return a;
 }
 
-/* ---- NCHW ---- */
-
-/* dy of a task's columns as [block of NR units][column][NR]. */
-static void pack_dy(float *out, const dlf_conv_shape *s, const columns *c, const float *dy,
-                    int64_t units)
+/* One tap: all quotients of rows [first, end) that it finds inside. */
+static void add_tap(const weight_plan *w, const weight_scratch *a, const int64_t tap[2], range rows,
+                    products_fn *f, const float *dy, const float *x, float *acc)
 {
-    const int64_t length = c->end - c->first, count = c->samples * length;
-    for (int64_t k = 0; k < units; k += NR)
-        for (int64_t n = 0; n < c->samples; n++)
-            pack_b(out + (k * count + n * length * NR), NR,
-                   dy + n * s->y.sample + k * s->y.channel + c->first, true, s->y.channel, length,
-                   least(NR, units - k));
+    const axis *axes = w->axes;
+    const int64_t offset[2] = {axes[0].of[0].offset[tap[0]], axes[1].of[0].offset[tap[1]]};
+    range q[2] = {rows, {0, axes[1].out}};
+    for (int k = w->cut.bands > 1; k < 2; k++) { /* bands have zeros around them */
+        while (q[k].first < q[k].end && q[k].first * axes[k].step + offset[k] < 0) q[k].first++;
+        while (q[k].first < q[k].end && (q[k].end - 1) * axes[k].step + offset[k] >= axes[k].in)
+            q[k].end--;
+    }
+    const rectangle r = {
+        q[0].end - q[0].first,
+        q[1].end - q[1].first,
+        {a->dy.step[0], a->dy.step[1]},
+        {axes[0].step * a->x.step[0], axes[1].step * a->x.step[1]},
+    };
+    if (r.rows <= 0 || r.columns <= 0) return;
+    dy += (q[0].first - a->dy.first) * r.dy[0] + q[1].first * r.dy[1];
+    x += (q[0].first * axes[0].step + offset[0] - a->x.first) * a->x.step[0] +
+         (q[1].first * axes[1].step + offset[1]) * a->x.step[1];
+    f(&r, dy, a->dy.channel, x, a->x.channel, acc);
 }
 
-static void columns_of_weight(const weight_plan *w, int64_t task, float *scratch)
+/* dw of `units` units and `channels` channels from the stacks of a chunk, added to `to`. */
+static void add_tile(const weight_plan *w, const weight_scratch *a, int64_t blocks, range q,
+                     const float *dy, int64_t units, const float *x, int64_t channels, float *acc,
+                     float *to)
 {
     const dlf_conv_shape *s = w->s;
-    const lattice *l = &w->p.l;
-    const weight_task t = weight_task_of(w, task);
-    const weight_target goal = weight_target_of(w, &t);
-    const int64_t D = s->w.unit, taps = l->taps[0] * l->taps[1];
-    const int64_t width = (t.units + NR - 1) / NR * NR;
-    const float *in = w->p.in + t.member * l->in.member + t.group * w->p.in_group;
-    const float *dy =
-        w->dy + t.member * s->y.member + (t.group * (int64_t)s->K + t.unit) * s->y.channel;
-    float *packed = scratch + w->columns.slab, *turned = packed + w->columns.packed;
-    float *sum = turned + UNITS_MOST * COLUMNS_MOST; /* [d][width] */
-    memset(sum, 0, (size_t)(D * width) * sizeof *sum);
-    const int64_t first = t.part * w->per_part, end = least(first + w->per_part, w->pieces);
-    for (int64_t piece = first; piece < end; piece++) {
-        const columns c = columns_of(l, &w->columns.tasks, piece);
-        const int64_t count = c.samples * (c.end - c.first);
-        const epilogue e = {.alpha = 1.0f, .beta = 1.0f, .row = width};
-        slab rows = slab_of(l, &c);
-        rows.at = scratch;
-        pack_dy(turned, s, &c, dy + c.n * s->y.sample, t.units);
-        for (int64_t k = 0; k < l->channels; k += w->columns.channels) {
-            const int64_t channels = least(w->columns.channels, l->channels - k);
-            const int64_t depth = channels * taps;
-            fill_slab(&rows, l, &c, in + c.n * l->in.sample + k * l->in.channel, channels);
-            for (int64_t j = 0; j < count; j += COLUMN_PANEL) {
-                const int64_t n = least(COLUMN_PANEL, count - j);
-                pack_columns(packed, COLUMN_PANEL, &rows, l, &c, channels, j, n);
-                for (int64_t u = 0; u < t.units; u += NR)
-                    for (int64_t d = 0; d < depth; d += MR)
-                        blocks[least(MR, depth - d) - 1][t.units - u > VEC](
-                            packed + d * COLUMN_PANEL, COLUMN_PANEL, 1, turned + u * count + j * NR,
-                            NR, n, sum + (k * taps + d) * width + u, t.units - u > VEC ? NR : VEC,
-                            &e);
+    const int64_t tile = units * channels, sums = tile * s->kernel[0] * s->kernel[1];
+    products_fn *f = tile == 1 ? products_single : products_blocks[units - 1][channels - 1];
+    const int64_t vectors = (sums + VEC - 1) / VEC * VEC;
+    memset(acc, 0, (size_t)(vectors * VEC) * sizeof *acc);
+    const int64_t most = POSITIONS_MOST / w->axes[1].out;
+    const int64_t some = even_piece(q.end - q.first, most < 1 ? 1 : most);
+    for (int64_t block = 0; block < blocks; block++)
+        for (int64_t row = q.first; row < q.end; row += some)
+            for (int64_t tap[2] = {0, 0}; tap[0] < s->kernel[0]; tap[0]++)
+                for (tap[1] = 0; tap[1] < s->kernel[1]; tap[1]++)
+                    add_tap(w, a, tap, (range){row, least(row + some, q.end)}, f,
+                            dy + block * a->dy_floats, x + block * a->x_floats,
+                            acc + (tap[0] * s->kernel[1] + tap[1]) * tile * VEC);
+    for (int64_t n = 0; n < vectors; n += VEC) {
+        vec r[VEC];
+#pragma GCC unroll 16
+        for (int i = 0; i < VEC; i++) r[i] = vec_load(acc + (n + i) * VEC);
+        vec_store(acc + n, vec_sums(r)); /* in the place of sums that are done */
+    }
+    for (int64_t r = 0; r < s->kernel[0]; r++)
+        for (int64_t t = 0; t < s->kernel[1]; t++)
+            for (int64_t k = 0; k < units; k++)
+                for (int64_t c = 0; c < channels; c++)
+                    to[k * s->w.unit + c * s->w.channel + r * s->w.tap[0] + t * s->w.tap[1]] +=
+                        *acc++;
+}
+
+/* The tiles of a chunk, whose stacks lie at x and dy. */
+static void add_chunk(const weight_plan *w, const weight_task *t, const weight_scratch *a,
+                      int64_t blocks, range q, float *acc, float *to)
+{
+    const dlf_conv_shape *s = w->s;
+    const int64_t units = t->unit.end - t->unit.first, channels = t->channel.end - t->channel.first;
+    int64_t mr, nv;
+    for (int64_t g = 0; g < t->group.end - t->group.first; g++)
+        for (int64_t k = 0; k < units; k += mr) {
+            mr = even_piece(units - k, UNITS);
+            for (int64_t c = 0; c < channels; c += nv) {
+                nv = even_piece(channels - c, VECS);
+                add_tile(w, a, blocks, q, a->dy.at + (g * units + k) * a->dy.channel, mr,
+                         a->x.at + (g * channels + c) * a->x.channel, nv, acc,
+                         to + (g * s->K + k) * s->w.unit + c * s->w.channel);
             }
         }
-    }
-    for (int64_t k = 0; k < t.units; k++)
-        for (int64_t d = 0; d < D; d++) {
-            float *to = goal.to + k * D + d;
-            const float v = sum[d * width + k];
-            *to = goal.beta == 0.0f ? v : fmaf(goal.beta, *to, v);
-        }
 }
 
-/* ---- NHWC ---- */
-
-static void rows_of_weight(const weight_plan *w, int64_t task, float *scratch)
+static void run_weight_task(const weight_plan *w, int64_t task, float *scratch)
 {
     const dlf_conv_shape *s = w->s;
-    const lattice *l = &w->p.l;
     const weight_task t = weight_task_of(w, task);
-    const weight_target goal = weight_target_of(w, &t);
-    const int64_t D = s->w.unit, taps = l->taps[0] * l->taps[1];
-    const float *in = w->p.in + t.member * l->in.member + t.group * w->p.in_group;
-    const float *dy = w->dy + t.member * s->y.member + t.group * (int64_t)s->K + t.unit;
-    const int64_t first = t.part * w->per_part, end = least(first + w->per_part, w->pieces);
-    for (int64_t piece = first; piece < end; piece++) {
-        const int64_t row = piece * ROWS, rows = least(ROWS, w->rows.rows - row);
-        const epilogue e = {.alpha = 1.0f, .beta = piece == first ? goal.beta : 1.0f, .row = D};
-        for (int64_t tap = 0; tap < taps; tap += w->rows.taps) {
-            const int64_t some = least(w->rows.taps, taps - tap), depth = some * l->channels;
-            pack_rows(scratch, w->rows.width, l, in, row, rows, tap, some);
-            for (int64_t k = 0; k < t.units; k += MR)
-                for (int64_t d = 0; d < depth; d += NR) {
-                    const int64_t n = least(NR, depth - d);
-                    blocks[least(MR, t.units - k) - 1][n > VEC](
-                        dy + row * s->y.at[1] + k, 1, s->y.at[1], scratch + d, w->rows.width, rows,
-                        goal.to + k * D + tap * l->channels + d, n, &e);
-                }
+    const int64_t all = (int64_t)s->groups * s->K * s->w.unit;
+    const int64_t row = t.group.first * s->K + t.unit.first;
+    float *whole = w->parts == 1 ? w->dw + t.member * s->w.member
+                                 : w->partial + (t.part * s->P + t.member) * all;
+    float *to = whole + row * s->w.unit + t.channel.first * s->w.channel;
+    const int64_t each = w->chunks * w->cut.strips;
+    for (int64_t n = t.part * each / w->parts; n < (t.part + 1) * each / w->parts; n++) {
+        const range q = strip_of(&w->cut, n % w->cut.strips);
+        const int64_t first = n / w->cut.strips * w->chunk;
+        const int64_t blocks = least(w->chunk, w->cut.blocks - first);
+        weight_scratch a = weight_scratch_of(w, &t, q);
+        float *const x = scratch + a.acc_floats, *const dy = x + w->chunk * a.x_floats;
+        for (int64_t b = blocks - 1; b >= 0; b--) { /* a ends at block 0 */
+            const lanes_of_images lanes = lanes_of_block(first + b, s->N, w->cut.bands);
+            a.x.at = x + b * a.x_floats, a.dy.at = dy + b * a.dy_floats;
+            move_stack(&a.x, &s->x, &lanes, w->cut.band * s->stride[0], s->in[0],
+                       w->x + t.member * s->x.member +
+                           (t.group.first * s->C + t.channel.first) * s->x.channel,
+                       NULL, 0.0f);
+            move_stack(&a.dy, &s->y, &lanes, w->cut.band, s->out[0],
+                       w->dy + t.member * s->y.member + row * s->y.channel, NULL, 0.0f);
         }
+        add_chunk(w, &t, &a, blocks, q, scratch, to);
     }
 }
 
-/* ---- all tasks ---- */
-
-static void add_partial(const weight_plan *w, int threads)
+/* dw = beta dw, and partial sums from 0. */
+static void prepare_sums(const weight_plan *w, int threads)
 {
-    const int64_t n = w->s->groups * w->s->K * w->s->w.unit, P = w->s->P;
+    const int64_t n = (int64_t)w->s->groups * w->s->K * w->s->w.unit, P = w->s->P;
     const float beta = (float)w->beta;
+    if (w->parts > 1) memset(w->partial, 0, (size_t)(w->parts * P * n) * sizeof *w->partial);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t p = 0; p < P; p++) {
         float *to = w->dw + p * w->s->w.member;
         for (int64_t i = 0; i < n; i++) to[i] = beta == 0.0f ? 0.0f : beta * to[i];
+    }
+}
+
+static void add_partial(const weight_plan *w, int threads)
+{
+    const int64_t n = (int64_t)w->s->groups * w->s->K * w->s->w.unit, P = w->s->P;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t p = 0; p < P; p++) {
+        float *to = w->dw + p * w->s->w.member;
         for (int64_t part = 0; part < w->parts; part++) {
             const float *from = w->partial + (part * P + p) * n;
 #pragma omp simd
@@ -168,37 +210,56 @@ static void add_partial(const weight_plan *w, int threads)
     }
 }
 
+/* What a task takes. */
+static void cut_weight(weight_plan *w)
+{
+    const dlf_conv_shape *s = w->s;
+    w->units = even_piece(s->K, CHANNELS_MOST);
+    w->channels = even_piece(s->C, CHANNELS_MOST);
+    w->unit_cuts = (s->K + w->units - 1) / w->units;
+    w->channel_cuts = (s->C + w->channels - 1) / w->channels;
+    cut_into_bands(&w->cut, &w->axes[0], s->N, true);
+    const int64_t in = s->in[1] * w->channels, out = s->out[1] * w->units;
+    const bool whole = w->unit_cuts * w->channel_cuts == 1;
+    int64_t together = whole ? groups_together(&w->cut, &w->axes[0], in, out) : 1;
+    if (whole && !s->nchw && together * s->C < VEC) together = (VEC + s->C - 1) / s->C;
+    w->groups = even_piece(s->groups, together);
+    w->group_cuts = (s->groups + w->groups - 1) / w->groups;
+    cut_into_strips(&w->cut, &w->axes[0], in * w->groups, out * w->groups);
+    /* Small images: several blocks of lanes together. */
+    const int64_t positions = w->cut.strip * s->out[1];
+    const int64_t each = w->groups * (in * s->in[0] + out * s->out[0]) / w->cut.bands;
+    const int64_t wanted = (PRODUCTS_WANTED + positions - 1) / positions;
+    const int64_t most = w->cut.strips > 1 ? 1 : least(wanted, 2 * VECTORS_MOST / each);
+    w->chunk = even_piece(w->cut.blocks, most < 1 ? 1 : most);
+    w->chunks = (w->cut.blocks + w->chunk - 1) / w->chunk;
+    const int64_t tasks = s->P * w->group_cuts * w->unit_cuts * w->channel_cuts;
+    w->parts = least((WEIGHT_TASKS + tasks - 1) / tasks, w->chunks * w->cut.strips);
+}
+
 static dlf_status run_weight(weight_plan *w, int threads)
 {
     const dlf_conv_shape *s = w->s;
-    const int64_t D = s->w.unit;
-    w->unit_blocks = (s->K + UNITS_MOST - 1) / UNITS_MOST;
-    int64_t floats;
-    if (s->nchw) {
-        w->columns = column_scratch_of(&w->p);
-        w->pieces = w->columns.tasks.tasks;
-        floats = w->columns.slab + w->columns.packed + UNITS_MOST * COLUMNS_MOST + D * UNITS_MOST +
-                 SLACK;
-    } else {
-        w->rows = row_scratch_of(&w->p);
-        w->pieces = w->rows.tasks;
-        floats = w->rows.packed;
+    DLF_TRY(list_taps(w->axes, s, false, &w->memory));
+    cut_weight(w);
+    int64_t floats = 0;
+    const weight_task largest = {
+        .group = {0, w->groups}, .unit = {0, w->units}, .channel = {0, w->channels}};
+    for (int64_t strip = 0; strip < w->cut.strips; strip++) {
+        const weight_scratch a = weight_scratch_of(w, &largest, strip_of(&w->cut, strip));
+        const int64_t n = a.acc_floats + w->chunk * (a.x_floats + a.dy_floats) +
+                          w->chunk * (a.x.rows * a.x.width + a.dy.rows * a.dy.width) * VEC;
+        if (n > floats) floats = n;
     }
-    const int64_t tasks = s->P * s->groups * w->unit_blocks;
-    const int64_t positions = s->N * s->out[0] * s->out[1];
-    const int64_t wanted = (TASKS_WANTED + tasks - 1) / tasks;
-    const int64_t most = (positions + POSITIONS_LEAST - 1) / POSITIONS_LEAST;
-    const int64_t parts = least(least(wanted, most), w->pieces);
-    w->per_part = (w->pieces + parts - 1) / parts;
-    w->parts = (w->pieces + w->per_part - 1) / w->per_part;
     if (w->parts > 1) {
-        const int64_t all = w->parts * s->P * s->groups * s->K * D;
+        const int64_t all = w->parts * s->P * s->groups * s->K * s->w.unit;
         w->partial = malloc((size_t)all * sizeof *w->partial);
         if (!w->partial) return dlf_fail(DLF_ERR_OOM, "conv: no memory for partial sums");
     }
+    prepare_sums(w, threads);
+    const int64_t tasks = s->P * w->parts * w->group_cuts * w->unit_cuts * w->channel_cuts;
+    if (threads > tasks) threads = (int)tasks;
     bool oom = false;
-    const int64_t all = tasks * w->parts;
-    if (threads > all) threads = (int)all;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         float *scratch = aligned_alloc(64, (size_t)(floats + 15) / 16 * 64);
@@ -207,17 +268,17 @@ static dlf_status run_weight(weight_plan *w, int threads)
             oom = true;
         }
 #pragma omp for schedule(dynamic, 1) nowait
-        for (int64_t task = 0; task < all; task++) {
-            if (!scratch) continue;
-            if (s->nchw)
-                columns_of_weight(w, task, scratch);
-            else
-                rows_of_weight(w, task, scratch);
-        }
+        for (int64_t task = 0; task < tasks; task++)
+            if (scratch) run_weight_task(w, task, scratch);
         free(scratch);
     }
     if (!oom && w->parts > 1) add_partial(w, threads);
-    free(w->partial);
     return oom ? dlf_fail(DLF_ERR_OOM, "conv: no memory for packing") : DLF_OK;
+}
+
+static void weight_free(weight_plan *w)
+{
+    free(w->partial);
+    free(w->memory);
 }
 #endif

@@ -17,6 +17,11 @@ enum { VEC = 4 };
 typedef float vec __attribute__((vector_size(16)));
 #endif
 
+static inline int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Lane numbers, for shuffles; F(0), F(1), .. for all lanes. */
 typedef int32_t vec_pick __attribute__((vector_size(sizeof(vec))));
 #define DLF_LANES4(F, l)  F((l)), F((l) + 1), F((l) + 2), F((l) + 3)
@@ -160,8 +165,37 @@ static inline void vec_transpose(vec r[VEC])
     EXCHANGE
 #undef H
 #undef EXCHANGE
+}
+
+/* Lane l of the result is the sum of the lanes of r[l]; r is used up. */
+static inline vec vec_sums(vec r[VEC])
+{
+#define HALVE                                                                                      \
+    {                                                                                              \
+        const vec_pick low = {DLF_LANES(LOW)}, high = {DLF_LANES(HIGH)};                           \
+        _Pragma("GCC unroll 16") for (int i = 0; i < H; i++) r[i] =                                \
+            __builtin_shuffle(r[i], r[i + H], low) + __builtin_shuffle(r[i], r[i + H], high);      \
+    }
+#if defined(__AVX512F__)
+#define H 8
+    HALVE
+#undef H
+#endif
+#if defined(__AVX2__) && defined(__FMA__)
+#define H 4
+    HALVE
+#undef H
+#endif
+#define H 2
+    HALVE
+#undef H
+#define H 1
+    HALVE
+#undef H
+#undef HALVE
 #undef HIGH
 #undef LOW
+    return r[0];
 }
 
 static inline float vec_sum(vec v)
