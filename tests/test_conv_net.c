@@ -128,6 +128,44 @@ static void device_agrees_with_ref(void **state)
     }
 }
 
+/* Three channels, the second with weights 0 and bias -1: its channel is dead behind ReLU, and so it
+ * is behind a sum and a pooling, in either layout. Along the last axis of NCHW, all would live. */
+static void observers_see_dead_channels(void **state)
+{
+    (void)state;
+    for (int layout = 0; layout < 2; layout++) {
+        const bool nchw = layout == DLF_NCHW;
+        dlf_graph *g;
+        OK(dlf_graph_new(&g, kt_dev, P));
+        const int64_t in[5] = {P, B, nchw ? 2 : 4, nchw ? 4 : 5, nchw ? 5 : 2};
+        const dlf_node x = dlf_input(g, "x", 5, in);
+        const dlf_conv same = dlf_conv_of((dlf_layout)layout, 3, 1, 1);
+        const dlf_node r =
+            dlf_conv_layer(g, "r", x, 3, same, dlf_activation_of(DLF_RELU), dlf_init_constant(0.5));
+        const dlf_node twice = dlf_add(g, "twice", r, r);
+        const dlf_pool pool = {DLF_POOL_MAX, (dlf_layout)layout, {2, 2}, {2, 2}, {0, 0}, false};
+        const dlf_node top = dlf_pooling(g, "top", twice, pool);
+        dlf_want_value(g, r), dlf_want_value(g, twice), dlf_want_value(g, top);
+        OK(dlf_graph_compile(g));
+        OK(dlf_graph_initialise(g, 3, NULL));
+        float *random = kt_random(P * B * 40, 7, 1.0f, 0.0f), w[P * 3 * 18];
+        const dlf_node nodes[] = {r, twice, top};
+        for (int i = 0; i < P * 3 * 18; i++) w[i] = i / 18 % 3 == 1 ? 0.0f : 0.5f;
+        OK(dlf_tensor_upload(dlf_graph_value(g, x), random));
+        OK(dlf_tensor_upload(dlf_graph_value(g, dlf_graph_find(g, "r.w")), w));
+        OK(dlf_tensor_upload(dlf_graph_value(g, dlf_graph_find(g, "r.b")),
+                             (float[]){0, -1, 0, 0, 1e-9f, 0}));
+        OK(dlf_graph_forward(g, DLF_TRAINING));
+        for (int k = 0; k < 3; k++) {
+            dlf_observation o[P];
+            OK(dlf_graph_observe(g, nodes[k], o));
+            assert_true(o[0].dead == 1.0 / 3 && o[1].dead == 0.0);
+        }
+        dlf_graph_free(g);
+        free(random);
+    }
+}
+
 /* ---- training ---- */
 
 static dlf_dataset digits;
@@ -259,6 +297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(variance_follows_the_fans),
         cmocka_unit_test(gradients_agree_with_finite_differences),
         cmocka_unit_test(device_agrees_with_ref),
+        cmocka_unit_test(observers_see_dead_channels),
         cmocka_unit_test(a_population_learns_digits),
         cmocka_unit_test(a_checkpoint_continues_to_the_bit),
         cmocka_unit_test(shapes_are_refused_with_a_sentence),

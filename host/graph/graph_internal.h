@@ -155,6 +155,9 @@ dlf_status graph_same_as(dlf_graph *g, graph_node *n, int input); /* y is shaped
 dlf_status graph_expect_axes(dlf_graph *g, const graph_node *n, int input, int ndim);
 bool graph_same_shape(const graph_node *a, const graph_node *b);
 
+/* ---- ops_*.c: those whose attributes say where the channels are ---- */
+extern const dlf_graph_op graph_op_conv, graph_op_pool, graph_op_norm;
+
 /* ---- plan.c ---- */
 /* Who needs gradients, lifetimes, offsets: fills store, memory and the *_store of all nodes. */
 dlf_status graph_plan(dlf_graph *g);

@@ -226,7 +226,9 @@ typedef struct dlf_observation {
     double mean, var, rms; /* of the value                                                      */
     double max_abs;        /*                                                                   */
     double nonfinite;      /* share of values that are NaN or Inf                               */
-    double dead;           /* share of units (last axis) that are 0 in every row                */
+    double dead;           /* share of units that are 0 in every row and at every position: the
+                              channels of what a convolution, pooling or norm made, also behind
+                              ops on single elements (activations, sums, ..); else the last axis */
     double saturated;      /* activations: share of values where |f'| < max |f'| / 20;
                               NaN for unbounded f (linear, relu, ..)                            */
     double gradient_rms;   /* NaN unless the gradient was wanted                                */
