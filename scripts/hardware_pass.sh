@@ -122,6 +122,10 @@ stage "timings, convolutions, $convs" 60 45 tests.txt "${bench[@]}" conv1x1 conv
 # A rehearsal has three of them: all take minutes on two cores.
 if [ "$device" = cuda ]; then which=(all --full); else which=(vanishing norm-axes conv1x1 --quick); fi
 stage experiments 90 20 tests.txt "$build/dlf" run "${which[@]}" --device "$device" --out "$build/out" --no-plot
+# For bench/results/VERIFIED.md. Tables and figures: `dlf bench --show bench.json --plot DIR`, wherever gnuplot is.
+for stored in "$out/bench_small.json" "$out/bench.json" "$build/out/bench_conv.json"; do
+  [ ! -f "$stored" ] || "$build/dlf" bench --show "$stored" --ledger >>"$out/summary.txt"
+done
 [ ! -d "$build/out" ] || tar -C "$build" -czf "$out/experiments.tar.gz" out
 
 if [ "$device" = cuda ] && has ncu; then

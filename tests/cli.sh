@@ -326,6 +326,8 @@ expect 0 bench --show bench.json --csv; says 'layer_norm forward f32 64x64,layer
 expect 0 bench --show bench.json --markdown; says '| layer_norm forward f32 64x64 |'
 expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
 expect 0 bench --show bench.json,bench.json --ops --out joined.json; says '| layer norm forward | 1 |'
+expect 0 bench --show bench.json --ledger; says '| layer_norm | layer_norm | 2 | 2 of 2 right, worst '; says '(cpu), commit '
+expect 2 bench --show bench.json --ops --ledger; complains 'exclude each other'
 expect 0 bench --show "$source/bench/results/cpu-xeon-emerald-rapids/norms_activations.json" --ops
 [[ $(<"$source/README.md") == *"$(<stdout)"* ]] || fail "README's table is another one"
 expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'

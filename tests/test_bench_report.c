@@ -250,6 +250,42 @@ static void hostile_files_are_refused(void **state)
     assert_int_equal(dlf_bench_load(&r, temporary()), DLF_ERR_INPUT);
 }
 
+static void a_ledger_counts_what_is_right_and_fast(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = made_up(350e3, 1.0, 1), *more = made_up(250e3, 1.0, 2),
+                     *none = made_up(1e3, 1.0, 3), *other = made_up(1e3, 1.0, 4);
+    r->rows->runner[0].check = (dlf_bench_check){true, 1e-5, 2e-5, true, true};
+    more->rows->c.shape[0] = 2;
+    more->rows->runner[0].check = (dlf_bench_check){true, NAN, 2e-5, false, true};
+    none->rows->c.shape[0] = 3;
+    snprintf(none->rows->skipped, sizeof none->rows->skipped, "no such version");
+    snprintf(other->rows->c.op, sizeof other->rows->c.op, "rms_norm");
+    OK(dlf_bench_join(r, more));
+    OK(dlf_bench_join(r, none));
+    OK(dlf_bench_join(r, other));
+    dlf_bench_report *last = made_up(1e6, 1.0, 5); /* a right one does not hide the NaN before */
+    last->rows->c.shape[0] = 4;
+    last->rows->runner[0].check = (dlf_bench_check){true, 1e-6, 2e-5, true, true};
+    OK(dlf_bench_join(r, last));
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    OK(dlf_bench_print_ledger(f, r));
+    fclose(f);
+    assert_non_null(strstr(text,
+                           "| layer_norm | layer_norm | 3 (1 skipped) | 2 of 3 right, worst nan "
+                           "% of the tolerance | "));
+    assert_non_null(strstr(text, "%, SUSPECT |  |\n"));
+    assert_non_null(strstr(text, "| layer_norm | rms_norm | 1 | not checked | "));
+    free(text);
+    dlf_bench_report_free(r);
+    dlf_bench_report_free(more);
+    dlf_bench_report_free(none);
+    dlf_bench_report_free(other);
+    dlf_bench_report_free(last);
+}
+
 static void figures_come_from_what_is_stored(void **state)
 {
     (void)state;
@@ -314,6 +350,7 @@ int main(void)
                                        cmocka_unit_test(a_report_survives_storing),
                                        cmocka_unit_test(reports_are_joined),
                                        cmocka_unit_test(hostile_files_are_refused),
+                                       cmocka_unit_test(a_ledger_counts_what_is_right_and_fast),
                                        cmocka_unit_test(figures_come_from_what_is_stored),
                                        cmocka_unit_test(choices_choose)};
     return cmocka_run_group_tests_name("reports of the bench", tests, NULL, NULL);

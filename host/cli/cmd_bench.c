@@ -11,7 +11,7 @@
 #include "report/plot.h"
 #include "result/atomic_file.h"
 
-typedef enum output { TABLE, JSON, CSV, MARKDOWN, OPS } output;
+typedef enum output { TABLE, JSON, CSV, MARKDOWN, OPS, LEDGER } output;
 
 static dlf_status real_value(const cli_args *a, const char *flag, double min, double max,
                              double *out)
@@ -29,13 +29,14 @@ static dlf_status real_value(const cli_args *a, const char *flag, double min, do
 
 static dlf_status read_output(output *out, const cli_args *a)
 {
-    static const char *const names[] = {"json", "csv", "markdown", "ops"};
+    static const char *const names[] = {"json", "csv", "markdown", "ops", "ledger"};
     *out = TABLE;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         if (!cli_has(a, names[i])) continue;
         if (*out != TABLE)
-            return dlf_fail(DLF_ERR_ARG,
-                            "dlf bench: --json, --csv, --markdown and --ops exclude each other");
+            return dlf_fail(
+                DLF_ERR_ARG,
+                "dlf bench: --json, --csv, --markdown, --ops and --ledger exclude each other");
         *out = (output)(i + 1);
     }
     return DLF_OK;
@@ -133,8 +134,9 @@ static dlf_status show(const dlf_bench_report *r, output what)
         [TABLE] = DLF_BENCH_TABLE, [CSV] = DLF_BENCH_CSV, [MARKDOWN] = DLF_BENCH_MARKDOWN};
     FILE *memory = open_memstream(&text, &size);
     if (!memory) return dlf_fail(DLF_ERR_OOM, "no memory for the table");
-    dlf_status status = what == OPS ? dlf_bench_print_ops(memory, r)
-                                    : dlf_bench_print(memory, r, formats[what], cli_is_utf8());
+    dlf_status status = what == OPS      ? dlf_bench_print_ops(memory, r)
+                        : what == LEDGER ? dlf_bench_print_ledger(memory, r)
+                                         : dlf_bench_print(memory, r, formats[what], cli_is_utf8());
     if (fclose(memory) != 0 && status == DLF_OK)
         status = dlf_fail(DLF_ERR_OOM, "no memory for the table");
     if (status == DLF_OK) fwrite(text, 1, size, stdout);
@@ -360,6 +362,8 @@ static const cli_flag flags[] = {
              "show what is stored, time nothing; several are joined (and stored by --out)"),
     CLI_FLAG("ops", 0, NULL, "每种运算一行的 Markdown 表格",
              "print a Markdown table, a line per op"),
+    CLI_FLAG("ledger", 0, NULL, "每种运算一行：何处何时运行过，误差与速度（Markdown）",
+             "print Markdown, a line per op: where and when it ran, how right, how fast"),
     CLI_FLAG("out", 'o', "FILE.json", "存下全部样本", "store all samples"),
     CLI_FLAG("plot", 0, "DIR", "画图并写出表格", "draw figures and write tables into DIR"),
     CLI_FLAG("json", 0, NULL, "输出 JSON", "print JSON"),

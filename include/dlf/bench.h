@@ -303,6 +303,10 @@ DLF_MUST_CHECK dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r,
  * (median and least of the cases), share of the copy in cold mode (median); then how many rows keep
  * up with the peer, and those that do not. */
 DLF_MUST_CHECK dlf_status dlf_bench_print_ops(FILE *out, const dlf_bench_report *r);
+/* Markdown for bench/results/VERIFIED.md: device, commit and time of the run; a line per op: how
+ * many cases, how many right and how near the tolerance, share of the copy, times as fast as the
+ * fastest peer. */
+DLF_MUST_CHECK dlf_status dlf_bench_print_ledger(FILE *out, const dlf_bench_report *r);
 /* The rows of `other`, which is left without any, after those of `into` or in the place of rows of
  * the same name. The manifest becomes that of `into` with both in "parts".
  *   errors  DLF_ERR_INPUT  another device or another number of threads                          */
