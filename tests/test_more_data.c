@@ -5,6 +5,7 @@
 
 #include "dlf/experiment.h"
 #include "dlf/rng.h"
+#include "experiments/least_squares.h"
 #include "experiments/more_data.h"
 
 static double normal(uint32_t member, uint64_t i)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dlf/rng.h"
+#include "least_squares.h"
 #include "more_data.h"
 #include "seed_check.h"
 
