@@ -193,6 +193,45 @@ class Mapping(unittest.TestCase):
             self.call(peer.Liger, "group_norm", "forward", contiguous=False)
 
 
+class OnAGpu(unittest.TestCase):
+    """What is queued, in which order."""
+
+    def test_hot_calls_wait_behind_something(self):
+        log = []
+
+        class Event:
+            made = 0
+
+            def __init__(self, enable_timing):
+                self.name, Event.made = ("start", "stop")[Event.made % 2], Event.made + 1
+
+            def record(self):
+                log.append(self.name)
+
+            def synchronize(self):
+                pass
+
+            def elapsed_time(self, stop):
+                return 3.0
+
+        cuda = types.SimpleNamespace(Event=Event, _sleep=lambda cycles: log.append("wait"))
+        p = peer.Torch.__new__(peer.Torch)
+        p.torch = types.SimpleNamespace(cuda=cuda, no_grad=contextlib.nullcontext)
+        p.device, p.kept, p.host = "cuda", [], float("inf")
+        p.sweep = types.SimpleNamespace(zero_=lambda: log.append("sweep"))
+
+        def call():
+            log.append("call")
+
+        for cold, want in ((False, ["start", "call", "call", "stop"]), (False, ["wait", "start", "call", "call", "stop"]),
+                           (True, ["sweep", "start", "call", "call", "stop"])):
+            log.clear()
+            self.assertEqual(p.time(call, 2, cold), 3e-3)
+            self.assertEqual(log, want)
+        del cuda._sleep
+        self.assertEqual(p.time(call, 2), 3e-3)
+
+
 class Absence(unittest.TestCase):
     def test_the_reason(self):
         for name, package in (("liger", "liger-kernel"), ("quack", "quack-kernels")):
