@@ -202,6 +202,7 @@ dlf_bench_roof dlf_bench_roof_of(const dlf_bench_report *r, const dlf_bench_row 
     dlf_bench_roof out = {NAN, NAN, NAN, false};
     dlf_bench_summary s;
     if (row->skipped[0] || !dlf_bench_summarise(&s, row, 0, DLF_BENCH_COLD, 1.0)) return out;
+    if (s.mode != DLF_BENCH_COLD) return out; /* what is in a cache is not below this roof */
     const bool plain = row->c.dtype == DLF_F32 && !row->c.tf32;
     out.gb_per_s = rate_at(r, mix_of(row->read_share), NULL, row->bytes, false);
     if (row->c.outputs || (row->flops > 0.0 && !strcmp(row->c.family, "ceiling")))

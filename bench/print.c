@@ -86,7 +86,10 @@ static void table_row(FILE *out, const dlf_bench_report *r, const dlf_bench_row 
             100.0 * s.of_copy.value);
     if (r->n_ceilings) {
         const dlf_bench_roof roof = dlf_bench_roof_of(r, row);
-        fprintf(out, " %4.0f%% %-5s", 100.0 * roof.share, bound_name(&roof));
+        if (isnan(roof.share))
+            fprintf(out, " %5s %-5s", "-", "");
+        else
+            fprintf(out, " %4.0f%% %-5s", 100.0 * roof.share, bound_name(&roof));
     }
     if (style.peers && h.peer_name)
         fprintf(out, " %5.2fx %4.2f-%-4.2f %-8s", h.peer.value, h.peer.lo, h.peer.hi, h.peer_name);
@@ -236,7 +239,10 @@ static void print_markdown(FILE *out, const dlf_bench_report *r)
                 100.0 * s.of_copy.value);
         if (r->n_ceilings) {
             const dlf_bench_roof roof = dlf_bench_roof_of(r, row);
-            fprintf(out, " %.0f %% %s |", 100.0 * roof.share, bound_name(&roof));
+            if (isnan(roof.share))
+                fprintf(out, " |");
+            else
+                fprintf(out, " %.0f %% %s |", 100.0 * roof.share, bound_name(&roof));
         }
         if (peers && h.peer_name)
             fprintf(out, " %.2f (%.2f…%.2f) %s |", h.peer.value, h.peer.lo, h.peer.hi, h.peer_name);

@@ -120,7 +120,8 @@ dlf_status dlf_bench_run(dlf_bench_report **out, const dlf_bench_case *cases, in
     char started[32];
     bench_utc_now(started, sizeof started);
     dlf_status status = session_open(&s, options);
-    if (status == DLF_OK && options->ceilings) status = bench_ceilings(&s, r, cases, n);
+    const bool cold = !options->modes || options->modes & 1u << DLF_BENCH_COLD;
+    if (status == DLF_OK && options->ceilings && cold) status = bench_ceilings(&s, r, cases, n);
     if (status == DLF_OK) status = run_passes(&s, r, n);
     r->complete = status == DLF_OK;
     r->spec_gb_per_s = bench_telemetry_spec(s.telemetry);

@@ -116,6 +116,9 @@ static void a_row_is_seen_below_the_ceilings(void **state)
     row->c.tf32 = true; /* other products, not measured: the bytes remain */
     assert_false(dlf_bench_roof_of(r, row).compute_bound);
     assert_true(isnan(dlf_bench_roof_of(bare, bare->rows).share));
+    row->runner[0].ns[DLF_BENCH_HOT] = row->runner[0].ns[DLF_BENCH_COLD];
+    row->runner[0].ns[DLF_BENCH_COLD] = NULL; /* only hot was timed */
+    assert_true(isnan(dlf_bench_roof_of(r, row).share));
     dlf_bench_report_free(r);
     dlf_bench_report_free(bare);
 }
