@@ -382,7 +382,7 @@ class Torch:
 
 class Liger(Torch):
     """Liger-Kernel (Triton), through the autograd functions that its modules call, with their defaults."""
-    package = "liger_kernel", "liger-kernel"
+    package = "liger_kernel.ops", "liger-kernel"
 
     def function(self, file, name):
         # liger_kernel.ops has what suits the device, where there is a choice; older versions have the files alone.
@@ -454,8 +454,9 @@ def start(request):
         module, package = peer.package
         if request["device"] != "cuda":
             raise RuntimeError("it needs --device cuda")
-        if not importlib.util.find_spec(module):
+        if not importlib.util.find_spec(module.partition(".")[0]):
             raise RuntimeError(f"no {package} in this Python")
+        importlib.import_module(module)  # what it lacks is told now, and not for every case
         version = f"{package} {importlib.metadata.version(package)}, "
     compiled = name == "torch-compile"
     made = peer(threads, request["device"], compiled)
