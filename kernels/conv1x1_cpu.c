@@ -452,10 +452,15 @@ dlf_status DLF_CPU(conv1x1_forward)(const dlf_conv1x1_fwd *io, const dlf_conv1x1
     return status;
 }
 
-/* Positions of dx that the stride skips: keep dx. */
+/* Positions of dx that the stride skips: keep dx. The others are written later. */
 static void skipped(const dlf_tensor *dx, const dlf_conv1x1_geometry *g, bool nhwc, double keep)
 {
     const int threads = dlf_cpu_threads(dx, (double)dlf_tensor_count(dx));
+    const size_t size = dlf_dtype_size(dx->dtype),
+                 bytes = (size_t)dlf_tensor_member_count(dx) * size;
+    for (int64_t p = 0; keep == 0.0 && p < dx->shape[0]; p++)
+        memset((char *)dx->data + (size_t)(p * dx->stride) * size, 0, bytes);
+    if (keep == 0.0) return;
     const int64_t pixel = nhwc ? g->C : 1, rows = dlf_tensor_member_count(dx) / (g->W * pixel);
     for (int64_t p = 0; p < dx->shape[0]; p++)
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
@@ -464,9 +469,8 @@ static void skipped(const dlf_tensor *dx, const dlf_conv1x1_geometry *g, bool nh
                 if (r % g->H % g->stride[0] == 0 && w % g->stride[1] == 0) continue;
                 for (int64_t c = 0; c < pixel; c++) {
                     const int64_t at = p * dx->stride + (r * g->W + w) * pixel + c;
-                    float v = 0.0f;
-                    if (keep != 0.0)
-                        v = (float)keep * *dlf_cpu_load(&v, dx->data, dx->dtype, at, 1);
+                    float v;
+                    v = (float)keep * *dlf_cpu_load(&v, dx->data, dx->dtype, at, 1);
                     dlf_cpu_store(dx->data, dx->dtype, at, &v, 1);
                 }
             }

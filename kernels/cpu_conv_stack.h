@@ -12,7 +12,7 @@
 
 #include "conv_shape.h"
 #include "cpu.h"
-#include "cpu_vector.h"
+#include "cpu_interleave.h"
 
 /* Rows first .. first+rows-1 of the images, where row 0 is where a lane's band begins, as
  * at[(row - first) step[0] + column step[1] + channel * channel + lane]. */
@@ -66,65 +66,6 @@ static inline lanes_of_images lanes_of_block(int64_t block, int64_t N, int64_t b
     return l;
 }
 
-/* out[k * VEC + lane] = from[lane][at + k], k < n; 0 where from[lane] is NULL. full: it is nowhere.
- * Inlined with constant full. */
-__attribute__((always_inline)) static inline void spread(float *out, const float *const from[VEC],
-                                                         int64_t at, int64_t n, const bool full)
-{
-    const vec none = vec_all(0.0f);
-    vec r[VEC];
-    for (int64_t k = 0; k < n; k += VEC) {
-        if (n - k < VEC && n > VEC) k = n - VEC; /* the last ones once more rather than some */
-        const int64_t some = least(VEC, n - k);
-        if (full && some == VEC) {
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++) r[i] = vec_load(from[i] + at + k);
-        } else {
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++)
-                r[i] = full || from[i] ? vec_load_some(from[i] + at + k, some, none) : none;
-        }
-        vec_transpose(r);
-        if (some == VEC) {
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++) vec_store(out + (k + i) * VEC, r[i]);
-        } else {
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++)
-                if (i < some) vec_store(out + (k + i) * VEC, r[i]);
-        }
-    }
-}
-
-/* to[lane][at + k] = in[k * VEC + lane] + beta to[lane][at + k]; nothing where to[lane] is NULL.
- * plain: that is nowhere, and beta is 0. Inlined with constant plain. */
-__attribute__((always_inline)) static inline void
-collect(float *const to[VEC], int64_t at, const float *in, int64_t n, float beta, const bool plain)
-{
-    const vec none = vec_all(0.0f), scale = vec_all(beta);
-    vec r[VEC];
-    for (int64_t k = 0; k < n; k += VEC) {
-        if (plain && n - k < VEC && n > VEC) k = n - VEC;
-        const int64_t some = least(VEC, n - k);
-#pragma GCC unroll 16
-        for (int i = 0; i < VEC; i++) r[i] = i < some ? vec_load(in + (k + i) * VEC) : none;
-        vec_transpose(r);
-        if (plain && some == VEC) {
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++) vec_store(to[i] + at + k, r[i]);
-        } else {
-#pragma GCC unroll 16
-            for (int i = 0; i < VEC; i++) {
-                if (!plain && !to[i]) continue;
-                float *there = to[i] + at + k;
-                if (!plain && beta != 0.0f)
-                    r[i] = vec_fma(scale, vec_load_some(there, some, none), r[i]);
-                vec_store_some(there, some, r[i]);
-            }
-        }
-    }
-}
-
 /* Rows begin .. end-1 between a stack and tensors: the lanes' pointers are at row 0, channel 0.
  * Exactly one of from and to is given. */
 static inline void move_rows(const stack *s, const dlf_conv_image *image, int64_t begin,
@@ -144,13 +85,13 @@ static inline void move_rows(const stack *s, const dlf_conv_image *image, int64_
     for (int64_t i = 0; i < runs; i++, at += here) {
         const int64_t there = start + i * apart;
         if (from && full)
-            spread(at, from, there, length, true);
+            spread(at, VEC, from, there, length, true);
         else if (from)
-            spread(at, from, there, length, false);
+            spread(at, VEC, from, there, length, false);
         else if (full && beta == 0.0f)
-            collect(to, there, at, length, 0.0f, true);
+            collect(to, there, at, VEC, length, 0.0f, true);
         else
-            collect(to, there, at, length, beta, false);
+            collect(to, there, at, VEC, length, beta, false);
     }
 }
 

@@ -13,7 +13,7 @@
  * it in row-major order: every dx is a sum in a fixed order. Windows between two blocks are reduced
  * twice. */
 #include "cpu.h"
-#include "cpu_storage.h"
+#include "cpu_interleave.h"
 #include "pool_shape.h"
 
 enum {
@@ -196,19 +196,28 @@ static bool narrow(const dlf_pool_shape *s)
 }
 
 /* to[i][k] = from[k][i] for k < count images of n positions; the rest of the SIDE is 0. */
-static void interleave(float *restrict to, const float *restrict from, int64_t n, int64_t count)
+static void interleave(float *to, const float *from, int64_t n, int64_t count)
 {
-    for (int64_t k = 0; k < SIDE; k++)
-        if (k < count)
-            for (int64_t i = 0; i < n; i++) to[i * SIDE + k] = from[k * n + i];
+    for (int64_t k = 0; k < SIDE; k += VEC) {
+        const float *image_at[VEC];
+        for (int64_t i = 0; i < VEC; i++) image_at[i] = k + i < count ? from + (k + i) * n : NULL;
+        if (k + VEC <= count)
+            spread(to + k, SIDE, image_at, 0, n, true);
         else
-            for (int64_t i = 0; i < n; i++) to[i * SIDE + k] = 0.0f;
+            spread(to + k, SIDE, image_at, 0, n, false);
+    }
 }
 
-static void separate(float *restrict to, const float *restrict from, int64_t n, int64_t count)
+static void separate(float *to, const float *from, int64_t n, int64_t count)
 {
-    for (int64_t k = 0; k < count; k++)
-        for (int64_t i = 0; i < n; i++) to[k * n + i] = from[i * SIDE + k];
+    for (int64_t k = 0; k < count; k += VEC) {
+        float *image_at[VEC];
+        for (int64_t i = 0; i < VEC; i++) image_at[i] = k + i < count ? to + (k + i) * n : NULL;
+        if (k + VEC <= count)
+            collect(image_at, 0, from + k, SIDE, n, 0.0f, true);
+        else
+            collect(image_at, 0, from + k, SIDE, n, 0.0f, false);
+    }
 }
 
 static void forward_narrow(const dlf_pool_shape *s, bool max, float *y, const float *x,

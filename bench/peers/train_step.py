@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Training step of a digits classifier: dlf's population against PyTorch, in turns.
+"""Training step of a classifier: dlf's population against PyTorch, in turns.
 
-    python3 bench/peers/train_mlp.py build/default/bench_train_mlp [--out FILE.json]
-    python3 bench/peers/train_mlp.py build/default/bench_train_mlp --members 128 --depth 2 --width 128 --activation relu
+    python3 bench/peers/train_step.py build/default/bench_train_step [--out FILE.json]
+    python3 bench/peers/train_step.py build/default/bench_train_step --members 128 --depth 2 --width 128 --activation relu
+    python3 bench/peers/train_step.py build/default/bench_train_step --network lenet5 --members 8 --steps 40 --vmap-steps 4
 
-All train the same networks (default: depth-8 width-64 sigmoid), batch 64, SGD with momentum 0.9, on the
-same number of threads of the same machine, and are charged per network and step:
+All train the same networks (default: an mlp of 8 hidden sigmoid layers of 64 on 8x8 images; lenet5 and a small resnet
+with batch norm on 28x28), batch 64, SGD with momentum 0.9, on the same number of threads of the same machine, and are
+charged per network and step:
 
     dlf    all members together (seeds x learning rates)
-    loop   one network in PyTorch's ordinary loop (nn.Sequential, cross_entropy, torch.optim.SGD), batches
+    loop   one network in PyTorch's ordinary loop (nn.Module, cross_entropy, torch.optim.SGD), batches
            gathered from a resident tensor
-    vmap   all members together in PyTorch: torch.func.vmap(grad) over stacked parameters, fused update
+    vmap   all members together in PyTorch: torch.func.vmap(grad) over stacked parameters, fused update; batch norm
+           without running statistics, which vmap does not allow to change
 
 Rounds alternate A/B/C/A/B/C; ratios are taken per round, so that a slow phase of the machine hits all.
 """
@@ -25,19 +28,52 @@ import sys
 import time
 
 
-def network(torch, depth, width, activation):
-    act = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[activation]
+def mlp(nn, depth, width, activation):
+    act = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}[activation]
     layers, fan_in = [], 64
     for _ in range(depth):
-        layers += [torch.nn.Linear(fan_in, width), act()]
+        layers += [nn.Linear(fan_in, width), act()]
         fan_in = width
-    return torch.nn.Sequential(*layers, torch.nn.Linear(fan_in, 10))
+    return nn.Sequential(*layers, nn.Linear(fan_in, 10))
+
+
+def lenet5(nn):
+    return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
+                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
+                         nn.Linear(84, 10))
+
+
+def resnet(nn):
+    def conv_norm(channels, width, kernel, stride):
+        return [nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
+
+    class Residual(nn.Module):
+        def __init__(self, channels, width, stride):
+            super().__init__()
+            self.branch = nn.Sequential(*conv_norm(channels, width, 3, stride), nn.ReLU(), *conv_norm(width, width, 3, 1))
+            self.skip = nn.Sequential(*conv_norm(channels, width, 1, stride)) if channels != width else nn.Identity()
+
+        def forward(self, x):
+            return nn.functional.relu(self.skip(x) + self.branch(x))
+
+    return nn.Sequential(*conv_norm(1, 8, 3, 2), nn.ReLU(), Residual(8, 8, 1), Residual(8, 16, 2),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+
+
+def network(torch, a):
+    if a.network == "mlp":
+        return mlp(torch.nn, a.depth, a.width, a.activation)
+    return {"lenet5": lenet5, "resnet": resnet}[a.network](torch.nn)
+
+
+def data(torch, a):
+    return torch.randn(1297, *((64,) if a.network == "mlp" else (1, 28, 28))), torch.randint(0, 10, (1297,))
 
 
 def loop_round(torch, a):
-    net = network(torch, a.depth, a.width, a.activation)
+    net = network(torch, a)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
-    x, y = torch.randn(1297, 64), torch.randint(0, 10, (1297,))
+    x, y = data(torch, a)
 
     def run(count):
         done = 0
@@ -53,21 +89,21 @@ def loop_round(torch, a):
                 if done == count:
                     return
 
-    run(40)  # warm up
+    run(min(40, a.steps))  # warm up
     start = time.perf_counter()
     run(a.steps)
     return 1e6 * (time.perf_counter() - start) / a.steps
 
 
 def vmap_round(torch, a):
-    from torch.func import functional_call, grad, stack_module_state, vmap
-    nets = [network(torch, a.depth, a.width, a.activation) for _ in range(a.members)]
+    from torch.func import functional_call, grad, replace_all_batch_norm_modules_, stack_module_state, vmap
+    nets = [replace_all_batch_norm_modules_(network(torch, a)) for _ in range(a.members)]
     params, buffers = stack_module_state(nets)
     params = {k: v.detach() for k, v in params.items()}
     velocity = {k: torch.zeros_like(v) for k, v in params.items()}
-    skeleton = network(torch, a.depth, a.width, a.activation).to("meta")
+    skeleton = replace_all_batch_norm_modules_(network(torch, a)).to("meta")
     lr = 0.05 / 2.0 ** (torch.arange(a.members) % 8)
-    x, y = torch.randn(1297, 64), torch.randint(0, 10, (1297,))
+    x, y = data(torch, a)
 
     def loss(p, b, xs, ys):
         return torch.nn.functional.cross_entropy(functional_call(skeleton, (p, b), (xs,)), ys)
@@ -89,7 +125,7 @@ def vmap_round(torch, a):
                     return
 
     with torch.no_grad():
-        run(5)  # warm up
+        run(min(5, a.vmap_steps))  # warm up
         start = time.perf_counter()
         run(a.vmap_steps)
     return 1e6 * (time.perf_counter() - start) / a.vmap_steps / a.members
@@ -106,6 +142,7 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--members", type=int, default=16)
+    parser.add_argument("--network", default="mlp", choices=("mlp", "lenet5", "resnet"))
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
@@ -122,8 +159,8 @@ def main():
     times = {"dlf": [], "loop": [], "vmap": []}
     for i in range(a.rounds):
         out = subprocess.run(
-            [a.binary, "cpu", str(a.members), str(a.depth), str(a.width), str(a.batch),
-             str(a.steps), a.activation],
+            [a.binary, "cpu", str(a.members), str(a.batch), str(a.steps), a.network, str(a.depth),
+             str(a.width), a.activation],
             env={**os.environ, "OMP_NUM_THREADS": str(a.threads)}, check=True,
             stdout=subprocess.PIPE, text=True).stdout
         info = json.loads(out)
@@ -134,7 +171,8 @@ def main():
               file=sys.stderr)
     result = {
         "what": "wall time per network and training step, microseconds",
-        "network": {k: getattr(a, k) for k in ("depth", "width", "batch", "activation")},
+        "network": {"name": a.network, "batch": a.batch,
+                    **({k: getattr(a, k) for k in ("depth", "width", "activation")} if a.network == "mlp" else {})},
         "members": a.members, "threads": a.threads,
         **{k: summary(v) for k, v in times.items()},
         **{f"ratio_{k}_over_dlf": summary([t / o for t, o in zip(times[k], times["dlf"])])
