@@ -110,7 +110,9 @@ static dlf_status figure(dlf_run *run)
 static dlf_status report(dlf_run *run, const int *reduce, const double *speed, double *best)
 {
     const int rounds = dlf_run_seeds(run), C = dlf_run_int(run, "channels");
+    double most = 0.0;
     dlf_table *t;
+    for (int k = 0; k < rounds; k++) best[k] = (double)NAN;
     DLF_TRY(dlf_result_table(
         dlf_run_result(run), "speed",
         (dlf_text){"瓶颈省下的乘加与时间", "multiply-adds and time that a bottleneck saves"},
@@ -127,8 +129,10 @@ static dlf_status report(dlf_run *run, const int *reduce, const double *speed, d
         const dlf_estimate e = dlf_estimate_of(speed + i * rounds, rounds, 1);
         DLF_TRY(dlf_table_row(t, DLF_NUM(reduce[i]), DLF_NUM(ratio), DLF_NUM(e.mean), DLF_NUM(e.lo),
                               DLF_NUM(e.hi), DLF_NUM(1.0)));
-        for (int s = 0; s < rounds; s++)
-            best[s] = fmax(i ? best[s] : 0.0, speed[i * rounds + s] / ratio);
+        /* The r that saves most in the mean: the largest of every round grows with noise. */
+        if (!(e.mean / ratio > most)) continue;
+        most = e.mean / ratio;
+        for (int k = 0; k < rounds; k++) best[k] = speed[i * rounds + k] / ratio;
     }
     const dlf_estimate e = dlf_estimate_of(best, rounds, 1);
     dlf_check c =

@@ -399,7 +399,7 @@ static dlf_status window_tables(dlf_run *run, const double *off, const double *p
     const dlf_figure f = {
         .id = "windows",
         .kind = DLF_BARS,
-        .title = {"整图一次等于逐窗口，除非网络填充",
+        .title = {"整图一次等于逐窗口，除非网络带填充",
                   "At once is window by window, unless the network pads"},
         .subtitle = {"小网络，25 个重叠窗口；误差棒为种子间 95% 区间",
                      "a small network, 25 overlapping windows; bars: 95 % over seeds"},
