@@ -166,7 +166,12 @@ static inline void c1_finish(float *z, const c1_result *r, int64_t p, int64_t to
         }
         if (r->f.kind != DLF_LINEAR) DLF_CPU(activation_values)(v, v, count, r->f);
         const int64_t own = p * r->t->stride + at;
-        if (step != 1) { /* a data gradient that skips positions */
+        if (step != 1 && dtype == DLF_F32 && r->keep == 0.0f) { /* a data gradient that skips */
+            float *at_step = (float *)r->t->data + own;
+            for (int64_t m = 0; m < count; m++) at_step[m * step] = v[m];
+            continue;
+        }
+        if (step != 1) {
             for (int64_t m = 0; m < count; m++) {
                 const int64_t e = own + m * step;
                 if (r->keep != 0.0f)

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * cpu_block.h -- what matrix products on the CPU are made of: register blocks of MR rows x 2
- * vectors or WIDE_ROWS x 4, and the packing of their operands. Every element of c is the same
- * sequence of fused multiply-adds over k, wherever it lies in a block. */
+ * vectors, EVEN_ROWS x 3 or WIDE_ROWS x 4, and the packing of their operands. Every element of c is
+ * the same sequence of fused multiply-adds over k, wherever it lies in a block. */
 #ifndef DLF_CPU_BLOCK_H
 #define DLF_CPU_BLOCK_H
 #include "cpu_vector.h"
 
-/* Rows of a register block, and the other way to cut the same registers: with 4 vectors a row of b
- * serves fewer rows of a, but a step of k loads 10 operands instead of 14 for its 24 products. */
+/* Rows of a register block of 2 vectors, and other ways to cut the same registers: with 4 vectors a
+ * row of b serves fewer rows of a, but a step of k loads 10 operands instead of 14 for its 24
+ * products; 8 rows of 3 vectors load 11 and fit numbers of rows that are powers of two. */
 #if defined(__AVX512F__)
-enum { MR = 12, WIDE_ROWS = 6, WIDE = 4 * VEC }; /* 24 accumulators of 32 registers */
+enum { MR = 12, EVEN_ROWS = 8, EVEN = 3 * VEC, WIDE_ROWS = 6, WIDE = 4 * VEC }; /* 24 sums */
 #elif defined(__AVX2__) && defined(__FMA__)
-enum { MR = 6, WIDE_ROWS = MR, WIDE = 2 * VEC }; /* 12 accumulators of 16 registers */
+enum { MR = 6, EVEN_ROWS = MR, EVEN = 2 * VEC, WIDE_ROWS = MR, WIDE = 2 * VEC }; /* 12 of 16 */
 #else
-enum { MR = 4, WIDE_ROWS = MR, WIDE = 2 * VEC };
+enum { MR = 4, EVEN_ROWS = MR, EVEN = 2 * VEC, WIDE_ROWS = MR, WIDE = 2 * VEC };
 #endif
 
 enum {

@@ -399,14 +399,15 @@ static void sizes_that_are_cut(void **state)
         {.P = 1, .N = 2, .C = 130, .K = 66, .H = 10, .W = 16, .residual = true},
         {.P = 1, .N = 1, .C = 6, .K = 67, .H = 23, .W = 29, .statistics = true, .f = DLF_RELU},
         {.P = 1, .N = 3, .C = 40, .K = 12, .H = 24, .W = 24, .scale = true, .g = DLF_RELU},
-        {.P = 1, .N = 1, .C = 600, .K = 70, .H = 16, .W = 17, .statistics = true},
-        {.P = 1, .N = 5, .C = 600, .K = 70, .H = 7, .W = 7, .bias = true},
+        {.P = 1, .N = 1, .C = 2100, .K = 34, .H = 8, .W = 16, .statistics = true},
+        {.P = 1, .N = 3, .C = 2100, .K = 34, .H = 7, .W = 7, .bias = true},
+        {.P = 1, .N = 20, .C = 40, .K = 50, .H = 7, .W = 7},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int layout = 0; layout < 2; layout++) {
             c1_case c = cases[i];
             /* Deep and wide is for the CPU's tiles, and slow in the test bed. */
-            if (c.C == 600 && kt_in_bed()) continue;
+            if (c.C == 2100 && kt_in_bed()) continue;
             c.layout = (dlf_layout)layout;
             in_all_versions(c);
             c.dtype = layout ? DLF_F16 : DLF_BF16;

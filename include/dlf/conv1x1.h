@@ -83,7 +83,7 @@ DLF_MUST_CHECK dlf_status dlf_conv1x1_geometry_of(dlf_conv1x1_geometry *out, con
 
 /* Forward.
  *   mean, var  of y as it is stored, so that batch norm of y would find the same. Float only
- *              within pieces of at most 128 positions and there centred on the piece's own mean;
+ *              within pieces of at most 192 positions and there centred on the piece's own mean;
  *              pieces merge in double and in a fixed order (Chan, Golub, LeVeque 1983). So var
  *              is good to 1e-5 relative, where sums of y and y^2 in float would lose all digits
  *              at |mean| = 1000 deviations. Sum y = M mean; sum y^2 = M (var + mean^2).
