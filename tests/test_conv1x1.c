@@ -319,6 +319,7 @@ static const c1_case shapes[] = {
     {.P = 1, .N = 2, .C = 16, .K = 136, .H = 8, .W = 8, .stride = 2, .accumulate = -1.5},
     {.P = 2, .N = 3, .C = 12, .K = 72, .H = 7, .W = 1, .shared = true, .scale = true, .bias = true},
     {.P = 1, .N = 2, .C = 9, .K = 6, .H = 13, .W = 11, .in_place = true, .f = DLF_RELU},
+    {.P = 1, .N = 3, .C = 6, .K = 9, .H = 5, .W = 7, .stride = 2, .accumulate = 0.5},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 

@@ -19,7 +19,8 @@ is no cold mode elsewhere), on a GPU a block larger than the L2 is overwritten.
 (|want| + rms want); dlf judges it by the tolerance that its own kernels are held to. It is left out where the
 formula would take minutes.
 
-As `torch-compile` the same functions go through torch.compile.
+As `torch-compile` the same functions go through torch.compile; as `torch-layout` convolutions have one way, that of
+the case's own layout.
 """
 import importlib
 import importlib.metadata
@@ -60,7 +61,7 @@ def flusher():
 class Torch:
     def __init__(self, threads, device, compiled=False):
         import torch
-        self.torch, self.device, self.compiled = torch, device, compiled
+        self.torch, self.device, self.compiled, self.same_layout = torch, device, compiled, False
         self.flush = flusher() if device == "cpu" else None
         self.operands, self.last, self.built, self.found = [], None, {}, {}
         self.call, self.want, self.kept, self.note = None, None, [], ""
@@ -231,6 +232,9 @@ class Torch:
             self.torch.backends.cudnn.allow_tf32 = dtype == "tf32"
             self.torch.backends.cudnn.benchmark = True  # its own search for the fastest algorithm
             ways = self.convolution(op, direction, o, convolution, groups)
+            if self.same_layout:
+                own = "channels_last" if layout == "nhwc" else "contiguous"
+                ways = {own: ways[own]}
             key = op, direction, dtype, *shape, layout, groups, *convolution
             if key not in self.found:  # later passes take the way that the first one found
                 self.found[key] = self.fastest(ways)
@@ -460,6 +464,7 @@ def start(request):
         version = f"{package} {importlib.metadata.version(package)}, "
     compiled = name == "torch-compile"
     made = peer(threads, request["device"], compiled)
+    made.same_layout = name == "torch-layout"  # convolutions: what data in the case's layout gets
     return made, f"{version}PyTorch {made.torch.__version__}{', torch.compile' if compiled else ''}, {threads} threads"
 
 
