@@ -1,70 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # cli.sh DLF SOURCE -- the program as a user meets it: good, bad and hostile command lines.
-set -u
-dlf=$(realpath -e "$1") || exit 1
-source=$(realpath -e "$2") || exit 1
-unset DLF_CPU_LEVEL DLF_BLAS DLF_DATA LC_ALL LC_MESSAGES NO_COLOR
-export LANG=C.UTF-8
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  sed 's/^/    stdout: /' stdout | head -n 8
-  sed 's/^/    stderr: /' stderr | head -n 8
-  failures=$((failures + 1))
-}
-
-# with NAME=VALUE... expect ...: in this environment
-settings=()
-with() {
-  while [ "$1" != expect ]; do
-    settings+=("$1")
-    shift
-  done
-  "$@"
-  settings=()
-}
-
-# expect CODE ARGS...: run dlf, compare its exit code; output goes to ./stdout and ./stderr
-expect() {
-  local code=$1 got=0
-  shift
-  env "${settings[@]}" "$dlf" "$@" >stdout 2>stderr </dev/null || got=$?
-  [ "$got" = "$code" ] || fail "dlf $(printf '%.60s ' "$@"): exit $got, expected $code"
-  if [ "$code" = 0 ] && [ -s stderr ]; then fail "dlf $*: succeeds and writes to stderr"; fi
-}
-says() { grep -qF -- "$1" stdout || fail "stdout lacks '$1'"; }
-complains() {
-  grep -qF -- "$1" stderr || fail "stderr lacks '$1'"
-  [ "$(wc -l <stderr)" = 1 ] || fail "an error is one line"
-}
-
-# The smallest run of a real experiment; its science does not matter here.
-tiny=(--set width=16 --set depth=3 --set steps=10 --set time=5 --set starts=2 --seeds 2 --no-plot)
-
-have_python=$(command -v python3 || true)
-# json FILE: how many JSON documents does it hold one after the other? 0 if one is malformed
-count_json() {
-  "$have_python" -c '
-import json, sys
-text, n, i = open(sys.argv[1], encoding="utf-8").read(), 0, 0
-try:
-    while text[i:].strip():
-        i += len(text[i:]) - len(text[i:].lstrip())
-        _, i = json.JSONDecoder().raw_decode(text, i)
-        n += 1
-except ValueError:
-    n = 0
-print(n)' "$1"
-}
-expect_json() {
-  [ -n "$have_python" ] || return 0
-  [ "$(count_json stdout)" = "$1" ] || fail "stdout is not $1 JSON document(s)"
-}
+# shellcheck source=tests/cli_common.sh
+. "$(dirname "$(realpath "$0")")/cli_common.sh"
 
 # ---- help, version, lists ---------------------------------------------------------------------------
 
@@ -307,70 +245,6 @@ interrupt rerun exploding
 grep -q '"complete": true' rerun/exploding/result.json || fail "an interrupted rerun replaced a complete result"
 grep -q '"complete": false' rerun/exploding/interrupted/result.json || fail "the interrupted rerun was not kept"
 
-# ---- bench, compare ------------------------------------------------------------------------------------------
-
-expect 0 bench --list; says 'suite resnet50'; says 'batch_norm infer f32 nhwc 8x512x7x7'
-expect 2 bench layernorm; complains "did you mean 'layer_norm'"
-expect 2 bench --suite tiny; complains "'tiny'"
-expect 2 bench --filter '('; complains 'regular expression'
-expect 2 bench --mode warm; complains "'warm'"
-expect 2 bench --distort zero; complains 'zeros'
-expect 2 bench --json --csv; complains 'exclude'
-expect 2 bench gelu --against nobody --list --rounds 2; complains '3'
-quick=(--device cpu --rounds 5 --time 5 --quiet)
-expect 0 bench layer_norm --filter '64x64$' "${quick[@]}" --out bench.json --plot bench_plots; says 'layer_norm backward f32 64x64'; says 'bench.json'
-says 'roof, cold, '
-[ -s bench_plots/roofline.en.svg ] || fail 'no roofline'
-expect 0 bench relu --filter 'forward .*16384' "${quick[@]}" --no-ceilings; says 'relu'; ! grep -q roof stdout || fail 'ceilings'
-expect 0 bench --show bench.json --csv; says 'layer_norm forward f32 64x64,layer_norm,layer_norm,forward,f32,nchw,0,dlf,cold,5,'
-expect 0 bench --show bench.json --markdown; says '| layer_norm forward f32 64x64 |'
-expect 0 bench --show bench.json --json; says '"schema": "dlf.bench/1"'
-expect 0 bench --show bench.json,bench.json --ops --out joined.json; says '| layer norm forward | 1 |'
-expect 0 bench --show bench.json --ledger; says '| layer_norm | layer_norm | 2 | 2 of 2 right, worst '; says '(cpu), commit '
-expect 2 bench --show bench.json --ops --ledger; complains 'exclude each other'
-expect 0 bench --show "$source/bench/results/cpu-xeon-emerald-rapids/norms_activations.json" --ops
-[[ $(<"$source/README.md") == *"$(<stdout)"* ]] || fail "README's table is another one"
-expect 0 bench --show "$source/bench/results/cpu-xeon-emerald-rapids/conv1x1.json" --ops
-[[ $(<"$source/README.md") == *"$(<stdout)"* ]] || fail "README's table of 1x1 convolution is another one"
-expect 0 compare bench.json bench.json --why --fail-on slower; says 'no difference beyond the intervals'
-expect 2 bench relu "${quick[@]}" --against cudn; complains "did you mean 'cudnn'"
-# A peer that is not here is one line, and no failure.
-"$dlf" bench conv1x1_relu --filter 'nhwc 4x32' "${quick[@]}" --against unfused,cudnn >stdout 2>stderr || fail 'bench --against'
-complains 'peer cudnn: not available here: it needs --device cuda'; says ' unfused '
-"$dlf" bench relu --filter 'forward .*16384' "${quick[@]}" --against liger >stdout 2>stderr || fail 'bench --against'
-complains 'peer liger: not available here: it needs --device cuda'
-expect 2 bench relu "${quick[@]}" --against ligre; complains "did you mean 'liger'"
-expect 0 bench --help; says 'liger,quack'
-expect 0 bench relu --device cpu --filter 'forward .*16384' --profile 2; says 'relu forward f32 16384: 2 calls'
-expect 2 bench relu --profile 0; complains '--profile'
-# What cannot be written is told before anything is timed; a full disk does not take the table along.
-for bad in nothing/x.json .; do
-  expect 1 bench all --suite gpu --device cpu --out $bad; complains 'cannot write'
-done
-expect 1 bench all --suite gpu --device cpu --plot /dev/null/x; complains 'cannot create directory'
-(ulimit -f 8; trap '' XFSZ; "$dlf" bench relu "${quick[@]}" --out big.json) >stdout 2>stderr && fail 'a full disk'
-complains 'big.json'; says 'relu backward f32 1048576'; [ ! -e big.json ] || fail 'half a file'
-expect 2 bench relu --show bench.json; complains "'relu' does not go with it"
-expect 2 bench --show bench.json --filter relu; complains '--filter does not go with it'
-head -c 900 bench.json >half.json
-expect 3 bench --show half.json; complains 'half.json'
-expect 3 compare half.json bench.json; complains 'half.json'
-expect 0 bench relu --filter 'forward .*16384' "${quick[@]}" --against copy; says 'relu'
-expect 2 bench --filter '('; complains 'no regular expression'
-expect 2 bench layernrom; complains "did you mean 'layer_norm'"
-"$dlf" bench norm --device cpu --quiet --no-ceilings --out cut.json >stdout 2>stderr & pid=$!
-sleep 3; kill -TERM $pid; got=0; wait $pid || got=$?
-[ $got = 130 ] || [ $got = 143 ] || fail "terminated: exit $got"
-complains 'interrupted'
-expect 0 bench --show cut.json
-expect 5 bench relu --filter 'forward .*16384' "${quick[@]}" --distort wrong; complains 'relu forward f32 16384: off by'
-expect 3 compare bench.json nothing.json; complains 'nothing.json'
-expect 2 compare; complains 'two results'
-expect 3 compare bench.json; complains 'without --baseline'
-expect 0 bench relu --filter 'forward .*16384' "${quick[@]}" --baseline "$dlf" --out both.json; says 'now / before'
-expect 0 compare both.json --why; says 'before'
-expect 2 bench relu --filter 'forward .*16384' "${quick[@]}" --baseline ./nothing; complains 'the peer before does not work'
-
 # ---- explain --------------------------------------------------------------------------------------------------
 
 expect 0 explain graph Q7; says logits; says 'lower bound'
@@ -421,5 +295,4 @@ start=$(date +%s%N)
 "$dlf" list >stdout
 echo "start-up: $((($(date +%s%N) - start) / 1000000)) ms for dlf list"
 
-[ $failures = 0 ] && echo "all of cli.sh holds"
-[ $failures = 0 ]
+all_hold
