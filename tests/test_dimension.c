@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_dimension.c -- Q5, Q39: the closed forms by hand and by integration, and a small run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "experiments/dimension.h"
 
 /* One axis: (u - v)^2 has mean 1/6 and second moment E (u - v)^4 = 1/15, by the midpoint rule on
@@ -38,26 +37,17 @@ static void nearest_by_integration(void **state)
 
 static void small_run_supports_its_claims(void **state)
 {
-    const dlf_experiment *e = dlf_experiment_find("Q39");
-    assert_non_null(e);
-    assert_true(e == dlf_experiment_find("Q5"));
-    const dlf_setting set[] = {
-        {"pairs_of_points", "1500"}, {"queries", "100"}, {"points", "1500"}, {"steps", "800"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 1,
-                                     .seeds = 3,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        if (c->verdict != DLF_SUPPORTED)
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q39",
+        .slug = "dimension",
+        .seed = 1,
+        .seeds = 3,
+        .set = {{"pairs_of_points", "1500"},
+                {"queries", "100"},
+                {"points", "1500"},
+                {"steps", "800"}},
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_ensemble.c -- Q3, Q38: the closed forms by enumeration, and a small run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "experiments/ensemble.h"
 
 /* All 2^n votes. */
@@ -55,31 +54,15 @@ static void brier_line_is_exact_over_all_subsets(void **state)
 
 static void small_run_finds_what_it_should(void **state)
 {
-    static const char *const wrong[] = {"votes_independent", "exact_dropout_input",
-                                        "exact_zoneout_tanh"};
-    const dlf_experiment *e = dlf_experiment_find("Q38");
-    assert_non_null(e);
-    assert_true(e == dlf_experiment_find("Q3"));
-    const dlf_setting set[] = {
-        {"voters", "1000"}, {"models", "8"}, {"steps", "100"}, {"width", "24"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 3,
-                                     .seeds = 4,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        bool refuted = false;
-        for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++)
-            refuted |= strcmp(c->id, wrong[k]) == 0;
-        if (c->verdict != (refuted ? DLF_REFUTED : DLF_SUPPORTED))
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q38",
+        .slug = "ensemble",
+        .seed = 3,
+        .seeds = 4,
+        .set = {{"voters", "1000"}, {"models", "8"}, {"steps", "100"}, {"width", "24"}},
+        .refuted = {"votes_independent", "exact_dropout_input", "exact_zoneout_tanh"},
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_evolution.c -- Q47: the closed forms by integration and by enumeration, and a small run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "experiments/evolution.h"
 
 /* In d -> infinity dimensions d (1 - |x'|/|x|) of a mutation is s z - s^2/2, z ~ N(0,1): its mean
@@ -58,27 +57,20 @@ static void onemax_by_all_strings(void **state)
 
 static void small_run_supports_its_claims(void **state)
 {
-    const dlf_experiment *e = dlf_experiment_find("Q47");
-    assert_non_null(e);
-    assert_string_equal(e->slug, "evolution");
-    const dlf_setting set[] = {{"samples", "500"},     {"runs", "20"}, {"bits", "30"},
-                               {"generations", "180"}, {"rows", "40"}, {"search_steps", "10"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 1,
-                                     .seeds = 4,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        if (strcmp(c->id, "search_better") == 0) continue; /* a question, not a claim */
-        if (c->verdict != DLF_SUPPORTED)
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q47",
+        .slug = "evolution",
+        .seed = 1,
+        .seeds = 4,
+        .set = {{"samples", "500"},
+                {"runs", "20"},
+                {"bits", "30"},
+                {"generations", "180"},
+                {"rows", "40"},
+                {"search_steps", "10"}},
+        .left_out = {"search_better"}, /* a question, not a claim */
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

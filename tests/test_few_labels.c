@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * test_few_labels.c -- Q46: the closed forms against each other and by their limits, and a small
  * run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "experiments/few_labels.h"
 
 static double cdf(double x)
@@ -36,30 +35,19 @@ static void closed_forms(void **state)
 
 static void small_run_finds_what_it_should(void **state)
 {
-    const dlf_experiment *e = dlf_experiment_find("Q46");
-    assert_non_null(e);
-    assert_string_equal(e->slug, "few-labels");
-    const dlf_setting set[] = {{"features", "100"},
-                               {"copies", "4"},
-                               {"largest_sample", "1500"},
-                               {"digit_rows", "700"},
-                               {"rounds", "40"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 1,
-                                     .seeds = 4,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        const bool wrong = strcmp(c->id, "ink_propagates") == 0; /* a sentence that fails */
-        if (c->verdict != (wrong ? DLF_REFUTED : DLF_SUPPORTED))
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q46",
+        .slug = "few-labels",
+        .seed = 1,
+        .seeds = 4,
+        .set = {{"features", "100"},
+                {"copies", "4"},
+                {"largest_sample", "1500"},
+                {"digit_rows", "700"},
+                {"rounds", "40"}},
+        .refuted = {"ink_propagates"},
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * test_more_data.c -- Q2: least squares against what defines it, the closed forms against draws,
  * and a small run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "dlf/rng.h"
 #include "experiments/least_squares.h"
 #include "experiments/more_data.h"
@@ -81,29 +80,22 @@ static void hebb_limits(void **state)
 
 static void small_run_finds_what_it_should(void **state)
 {
-    const dlf_experiment *e = dlf_experiment_find("Q2");
-    assert_non_null(e);
-    assert_string_equal(e->slug, "more-data");
-    const dlf_setting set[] = {{"cases", "50000"}, {"largest_sample", "5000"}, {"p", "30"},
-                               {"copies", "30"},   {"hebb_dim", "200"},        {"width", "24"},
-                               {"steps", "200"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 1,
-                                     .seeds = 5,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        const bool wrong = strcmp(c->id, "never_worse") == 0; /* a sentence that fails */
-        if (strcmp(c->id, "digits_capacity") == 0) continue;  /* five seeds may not see it */
-        if (c->verdict != (wrong ? DLF_REFUTED : DLF_SUPPORTED))
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q2",
+        .slug = "more-data",
+        .seed = 1,
+        .seeds = 5,
+        .set = {{"cases", "50000"},
+                {"largest_sample", "5000"},
+                {"p", "30"},
+                {"copies", "30"},
+                {"hebb_dim", "200"},
+                {"width", "24"},
+                {"steps", "200"}},
+        .refuted = {"never_worse"},
+        .left_out = {"digits_capacity"}, /* five seeds may not see it */
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

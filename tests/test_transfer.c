@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_transfer.c -- Q21, Q24: the time of Saxe by integration, and a small run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "experiments/transfer.h"
 
 /* dt = du / (2 u (s - u)) by the midpoint rule on ln u. */
@@ -28,29 +27,21 @@ static void time_integrates_the_flow(void **state)
 
 static void small_run_finds_what_it_should(void **state)
 {
-    const dlf_experiment *e = dlf_experiment_find("Q24");
-    assert_non_null(e);
-    assert_true(e == dlf_experiment_find("Q21"));
-    const dlf_setting set[] = {{"features", "40"}, {"copies", "20"}, {"saxe_rate", "0.01"},
-                               {"width", "24"},    {"steps", "100"}, {"source_steps", "200"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 1,
-                                     .seeds = 4,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        /* what small networks gain is for a full run to decide */
-        if (strncmp(c->id, "gain_", 5) == 0) continue;
-        const bool wrong = strcmp(c->id, "helps_always") == 0; /* a sentence that fails */
-        if (c->verdict != (wrong ? DLF_REFUTED : DLF_SUPPORTED))
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q24",
+        .slug = "transfer",
+        .seed = 1,
+        .seeds = 4,
+        .set = {{"features", "40"},
+                {"copies", "20"},
+                {"saxe_rate", "0.01"},
+                {"width", "24"},
+                {"steps", "100"},
+                {"source_steps", "200"}},
+        .refuted = {"helps_always"},
+        .left_out = {"gain_"}, /* what small networks gain is for a full run to decide */
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

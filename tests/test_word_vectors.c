@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_word_vectors.c -- Q9: the small language, what word vectors converge to, and a small run. */
-#include "kernel_test.h"
+#include "small_run.h"
 
-#include "dlf/experiment.h"
 #include "experiments/embedding.h"
 
 enum { W = DLF_WORDS };
@@ -70,27 +69,20 @@ static void discarded_singular_values(void **state)
 
 static void small_run_supports_its_claims(void **state)
 {
-    const dlf_experiment *e = dlf_experiment_find("Q9");
-    assert_non_null(e);
-    assert_string_equal(e->slug, "embedding");
-    const dlf_setting set[] = {{"vocabulary", "100"},   {"dim", "8"},     {"batch", "16"},
-                               {"identity_steps", "5"}, {"largest", "9"}, {"word_steps", "6000"}};
-    const dlf_run_options options = {.device = kt_dev,
-                                     .seed = 4,
-                                     .seeds = 3,
-                                     .set = set,
-                                     .n_set = sizeof set / sizeof set[0],
-                                     .command = "test"};
-    dlf_result *r = NULL;
-    OK(dlf_experiment_run(&r, e, &options));
-    for (int i = 0; i < dlf_result_checks(r); i++) {
-        const dlf_check *c = dlf_result_get_check(r, i);
-        if (strncmp(c->id, "time_", 5) == 0) continue; /* times are no matter of a test */
-        if (c->verdict != DLF_SUPPORTED)
-            fail_msg("%s: %s, %g for %g +- %g", c->id, dlf_verdict_name(c->verdict), c->measured,
-                     c->expected, c->tolerance);
-    }
-    dlf_result_free(r);
+    const small_run run = {
+        .question = "Q9",
+        .slug = "embedding",
+        .seed = 4,
+        .seeds = 3,
+        .set = {{"vocabulary", "100"},
+                {"dim", "8"},
+                {"batch", "16"},
+                {"identity_steps", "5"},
+                {"largest", "9"},
+                {"word_steps", "6000"}},
+        .left_out = {"time_"}, /* times are no matter of a test */
+    };
+    small_run_holds(&run);
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 
 #include "dimension.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 
 double dlf_cube_spread(double d)
@@ -188,12 +189,7 @@ static dlf_status figure(dlf_run *run)
                                        .label = names[i],
                                        .colour = i,
                                        .points = true};
-        f.series[2 * i + 1] = (dlf_series){.role = DLF_THEORY,
-                                           .table = tables[i],
-                                           .x = "dim",
-                                           .y = "theory",
-                                           .label = {"理论", "theory"},
-                                           .colour = i};
+        dlf_theory_of(&f, 2 * i, 2 * i + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

@@ -10,6 +10,7 @@
 #include "dlf/ops.h"
 #include "dlf/rng.h"
 #include "embedding.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { W = DLF_WORDS, CELLS = W * W, TOPICAL = 0, INDEPENDENT, LANGUAGES };
@@ -402,12 +403,7 @@ static dlf_status rank_figures(dlf_run *run)
                                .label = {"训练所得", "trained"},
                                .colour = 0,
                                .points = true};
-    f.series[1] = f.series[0];
-    f.series[1].role = DLF_THEORY;
-    f.series[1].y = "discarded";
-    f.series[1].lo = f.series[1].hi = NULL;
-    f.series[1].points = false;
-    f.series[1].label = (dlf_text){"理论", "theory"};
+    dlf_theory_of(&f, 0, 1, "discarded");
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 
@@ -430,11 +426,7 @@ static dlf_status word_figures(dlf_run *run)
                                .label = {"词对", "pairs of words"},
                                .colour = 0,
                                .points = true};
-    f.series[1] = f.series[0];
-    f.series[1].role = DLF_THEORY;
-    f.series[1].y = "pmi";
-    f.series[1].points = false;
-    f.series[1].label = (dlf_text){"理论", "theory"};
+    dlf_theory_of(&f, 0, 1, "pmi");
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &f));
     f = (dlf_figure){
         .id = "alike",

@@ -10,6 +10,7 @@
 #include "dlf/rng.h"
 #include "ensemble.h"
 #include "ensemble_nets.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { TESTS = 500, C = 10, SIZES = 5, SHUFFLES = 200 };
@@ -300,12 +301,8 @@ static dlf_status figures(dlf_run *run)
                               .label = names[kind],
                               .colour = kind,
                               .points = true};
-        f.series[2 * kind] = f.series[2 * kind + 1] = g.series[kind] = s;
-        f.series[2 * kind + 1].role = DLF_THEORY;
-        f.series[2 * kind + 1].y = "theory";
-        f.series[2 * kind + 1].lo = f.series[2 * kind + 1].hi = NULL;
-        f.series[2 * kind + 1].points = false;
-        f.series[2 * kind + 1].label = (dlf_text){"理论", "theory"};
+        f.series[2 * kind] = g.series[kind] = s;
+        dlf_theory_of(&f, 2 * kind, 2 * kind + 1, "theory");
         g.series[kind].x = "models";
         g.series[kind].y = "error";
         g.series[kind].lo = "error_lo";

@@ -6,6 +6,7 @@
 
 #include "dlf/rng.h"
 #include "ensemble.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static const int counts[] = {1, 3, 5, 11, 21, 51, 101};
@@ -116,11 +117,7 @@ static dlf_status report(dlf_run *run, const double *vote, const double *varianc
                                        .label = names[i],
                                        .colour = i,
                                        .points = true};
-        f.series[2 * i + 1] = f.series[2 * i];
-        f.series[2 * i + 1].role = DLF_THEORY;
-        f.series[2 * i + 1].y = i ? "vote_theory" : "variance_theory";
-        f.series[2 * i + 1].points = false;
-        f.series[2 * i + 1].label = (dlf_text){"理论", "theory"};
+        dlf_theory_of(&f, 2 * i, 2 * i + 1, i ? "vote_theory" : "variance_theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

@@ -9,6 +9,7 @@
 #include "dlf/ops.h"
 #include "dlf/rng.h"
 #include "evolution.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static const double steps[] = {0.4, 0.8, 1.224, 2.0, 3.0};
@@ -113,12 +114,7 @@ static dlf_status sphere_report(dlf_run *run, const double *progress, const doub
                                .label = {"实测", "measured"},
                                .colour = 0,
                                .points = true};
-    f.series[1] = f.series[0];
-    f.series[1].role = DLF_THEORY;
-    f.series[1].y = "theory";
-    f.series[1].lo = f.series[1].hi = NULL;
-    f.series[1].points = false;
-    f.series[1].label = (dlf_text){"理论", "theory"};
+    dlf_theory_of(&f, 0, 1, "theory");
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -12,6 +12,7 @@
 #include "dlf/rng.h"
 #include "evolution.h"
 #include "evolution_nets.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { WIDTH = 8, POINTS = 4, LEVEL = 8 };
@@ -319,12 +320,7 @@ static dlf_status figures(dlf_run *run)
                                .label = {"实测", "measured"},
                                .colour = 0,
                                .points = true};
-    f.series[1] = f.series[0];
-    f.series[1].role = DLF_THEORY;
-    f.series[1].y = "theory";
-    f.series[1].lo = f.series[1].hi = NULL;
-    f.series[1].points = false;
-    f.series[1].label = (dlf_text){"理论", "theory"};
+    dlf_theory_of(&f, 0, 1, "theory");
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &f));
     dlf_figure g = {
         .id = "weights",

@@ -9,6 +9,7 @@
 #include "dlf/ops.h"
 #include "dlf/rng.h"
 #include "few_labels.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static double normal_cdf(double x)
@@ -295,12 +296,7 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
                                        .label = names[i],
                                        .colour = i,
                                        .points = true};
-        f.series[2 * i + 1] = (dlf_series){.role = DLF_THEORY,
-                                           .table = "mixture",
-                                           .x = "rows",
-                                           .y = theory[i],
-                                           .label = {"理论", "theory"},
-                                           .colour = i};
+        dlf_theory_of(&f, 2 * i, 2 * i + 1, theory[i]);
     }
     f.series[4] = (dlf_series){.role = DLF_REFERENCE,
                                .table = "mixture",

@@ -13,6 +13,7 @@
 
 #include "dlf/rng.h"
 #include "dlf/theory.h"
+#include "figures.h"
 #include "hidden_layers.h"
 #include "seed_check.h"
 
@@ -343,12 +344,7 @@ static dlf_status kernel_figure(dlf_run *run)
                                             .label = curve[i].label,
                                             .colour = i,
                                             .points = true};
-        figure.series[2 * i + 1] = figure.series[2 * i];
-        figure.series[2 * i + 1].role = DLF_THEORY;
-        figure.series[2 * i + 1].y = "theory";
-        figure.series[2 * i + 1].lo = figure.series[2 * i + 1].hi = NULL;
-        figure.series[2 * i + 1].points = false;
-        figure.series[2 * i + 1].label = (dlf_text){"理论", "theory"};
+        dlf_theory_of(&figure, 2 * i, 2 * i + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &figure);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dlf/rng.h"
+#include "figures.h"
 #include "more_data.h"
 #include "seed_check.h"
 
@@ -139,12 +140,7 @@ static dlf_status figure(dlf_run *run)
                                        .label = labels[k],
                                        .colour = k,
                                        .points = true};
-        f.series[2 * k + 1] = f.series[2 * k];
-        f.series[2 * k + 1].role = DLF_THEORY;
-        f.series[2 * k + 1].y = "theory";
-        f.series[2 * k + 1].lo = f.series[2 * k + 1].hi = NULL;
-        f.series[2 * k + 1].points = false;
-        f.series[2 * k + 1].label = (dlf_text){"理论", "theory"};
+        dlf_theory_of(&f, 2 * k, 2 * k + 1, "theory");
     }
     f.series[4] = f.series[2];
     f.series[4].role = DLF_CONTROL;

@@ -8,6 +8,7 @@
 #include "dlf/backend.h"
 #include "dlf/ops.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "more_data.h"
 #include "seed_check.h"
 
@@ -88,12 +89,7 @@ static dlf_status figure(dlf_run *run)
                                .label = {"实测", "measured"},
                                .colour = 0,
                                .points = true};
-    f.series[1] = f.series[0];
-    f.series[1].role = DLF_THEORY;
-    f.series[1].y = "theory";
-    f.series[1].lo = f.series[1].hi = NULL;
-    f.series[1].points = false;
-    f.series[1].label = (dlf_text){"理论", "theory"};
+    dlf_theory_of(&f, 0, 1, "theory");
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dlf/rng.h"
+#include "figures.h"
 #include "hull.h"
 #include "perceptron.h"
 #include "seed_check.h"
@@ -289,14 +290,7 @@ static dlf_status figure(dlf_run *run)
                                    .label = labels[k],
                                    .colour = k,
                                    .points = true};
-        f.series[n + 1] = (dlf_series){.role = DLF_THEORY,
-                                       .table = "capacity",
-                                       .where = "dim",
-                                       .equals = names[k],
-                                       .x = "load",
-                                       .y = "theory",
-                                       .label = {"理论", "theory"},
-                                       .colour = k};
+        dlf_theory_of(&f, n, n + 1, "theory");
         n += 2;
     }
     return dlf_result_figure(dlf_run_result(run), &f);

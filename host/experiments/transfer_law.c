@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dlf/rng.h"
+#include "figures.h"
 #include "least_squares.h"
 #include "seed_check.h"
 #include "transfer.h"
@@ -157,12 +158,7 @@ static dlf_status table_and_figure(dlf_run *run, const double *risk, int n, int 
                                .label = {"微调", "fine-tuned"},
                                .colour = 0,
                                .points = true};
-    f.series[1] = f.series[0];
-    f.series[1].role = DLF_THEORY;
-    f.series[1].y = "theory";
-    f.series[1].lo = f.series[1].hi = NULL;
-    f.series[1].points = false;
-    f.series[1].label = (dlf_text){"理论", "theory"};
+    dlf_theory_of(&f, 0, 1, "theory");
     f.series[2] = (dlf_series){.role = DLF_CONTROL,
                                .table = "law",
                                .x = "cosine",

@@ -7,6 +7,7 @@
 
 #include "dlf/backend.h"
 #include "dlf/ops.h"
+#include "figures.h"
 #include "seed_check.h"
 #include "transfer.h"
 
@@ -121,11 +122,7 @@ static dlf_status figure(dlf_run *run)
                                        .label = labels[k],
                                        .colour = k,
                                        .points = true};
-        f.series[2 * k + 1] = f.series[2 * k];
-        f.series[2 * k + 1].role = DLF_THEORY;
-        f.series[2 * k + 1].y = "theory";
-        f.series[2 * k + 1].points = false;
-        f.series[2 * k + 1].label = (dlf_text){"理论", "theory"};
+        dlf_theory_of(&f, 2 * k, 2 * k + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }
