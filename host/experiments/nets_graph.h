@@ -30,9 +30,12 @@ typedef enum net_block {
 /* 3x3 stem of `width` maps, pooling 2, two blocks, mean over positions, dense. Batch norm and relu
  * behind every convolution. */
 void net_of_blocks(net *n, net_block block, int width, int classes);
-/* The width that brings its multiply-adds on (1,side,side) next to `macs`, from 2 to 128. */
-DLF_MUST_CHECK dlf_status net_width_for(int *width, net_block block, int64_t macs, int side,
-                                        int classes);
+/* The width that brings its multiply-adds on (1,side,side) next to `macs`. step: by how much one
+ * channel more or less changes them there; as long as the width is not at an end, they are at most
+ * half a step off. */
+enum { NET_NARROWEST = 2, NET_WIDEST = 128 };
+DLF_MUST_CHECK dlf_status net_width_for(int *width, int64_t *step, net_block block, int64_t macs,
+                                        int side, int classes);
 
 /* The same stem and end; two residual blocks of one 3x3, or of 1x1 to `reduce`, 3x3, 1x1 back (0:
  * none). */

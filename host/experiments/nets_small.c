@@ -93,22 +93,33 @@ void net_of_blocks(net *n, net_block block, int width, int classes)
     DENSE(n, classes);
 }
 
-dlf_status net_width_for(int *width, net_block block, int64_t macs, int side, int classes)
+static dlf_status macs_of(int64_t *macs, net_block block, int width, int side, int classes)
 {
-    int64_t least = INT64_MAX;
-    *width = 2;
-    for (int w = 2; w <= 128; w++) {
-        net_totals sum;
-        net *n = net_new();
-        if (!n) return dlf_fail(DLF_ERR_OOM, "network: out of memory");
-        net_of_blocks(n, block, w, classes);
-        const dlf_status status = net_count(n, 1, side, side, &sum);
-        net_free(n);
-        DLF_TRY(status);
-        const int64_t off = llabs(sum.macs - macs);
+    net_totals sum;
+    net *n = net_new();
+    if (!n) return dlf_fail(DLF_ERR_OOM, "network: out of memory");
+    net_of_blocks(n, block, width, classes);
+    const dlf_status status = net_count(n, 1, side, side, &sum);
+    net_free(n);
+    *macs = status == DLF_OK ? sum.macs : 0;
+    return status;
+}
+
+dlf_status net_width_for(int *width, int64_t *step, net_block block, int64_t macs, int side,
+                         int classes)
+{
+    int64_t least = INT64_MAX, now = 0, before = 0, after = 0;
+    *width = NET_NARROWEST;
+    for (int w = NET_NARROWEST; w <= NET_WIDEST; w++) {
+        DLF_TRY(macs_of(&now, block, w, side, classes));
+        const int64_t off = llabs(now - macs);
         if (off < least) *width = w;
         if (off < least) least = off;
     }
+    DLF_TRY(macs_of(&now, block, *width, side, classes));
+    DLF_TRY(macs_of(&before, block, *width - 1, side, classes));
+    DLF_TRY(macs_of(&after, block, *width + 1, side, classes));
+    *step = now - before > after - now ? now - before : after - now;
     return DLF_OK;
 }
 
