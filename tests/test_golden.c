@@ -481,6 +481,67 @@ static void convs(void **state)
     for_each_case("convs", "conv", one_conv_nhwc);
 }
 
+/* ---- 1x1 convolution ------------------------------------------------------------------------ */
+
+/* device  sums of at most 9 products, and of at most 42 for gradients; statistics are of y. */
+static void one_conv1x1(dlf_layout layout)
+{
+    dlf_conv1x1 conv = {.layout = layout};
+    for (size_t i = 0; i < 2; i++)
+        conv.stride[i] = json_integer_value(json_array_get(member_of(now, "stride"), i));
+    OK(dlf_activation_find(&conv.input_activation, text("before")));
+    OK(dlf_activation_find(&conv.activation, text("after")));
+    const tolerance sums = {1e-5, 1e-6, 1e-13};
+    dlf_tensor *x = input_as("x", layout), *w = input("w"), *bias = input("bias");
+    dlf_tensor *scale = input("scale"), *shift = input("shift");
+    dlf_tensor *residual = input_as("residual", layout), *dz = input_as("dz", layout);
+    dlf_tensor *y = output_like(dz), *dx = output_like(x), *dw = output_like(w);
+    dlf_tensor *dbias = output_like(bias);
+    dlf_tensor *mean = output_of(DLF_F64, bias->ndim, bias->shape);
+    dlf_tensor *var = output_of(DLF_F64, bias->ndim, bias->shape);
+    const dlf_conv1x1_fwd forward = {.y = y,
+                                     .mean = mean,
+                                     .var = var,
+                                     .x = x,
+                                     .w = w,
+                                     .bias = bias,
+                                     .residual = residual,
+                                     .scale = scale,
+                                     .shift = shift};
+    OK(dlf_conv1x1_forward(&forward, &conv));
+    expect_as(y, "y", layout, sums);
+    expect(mean, "mean", sums);
+    expect(var, "var", sums);
+    const dlf_conv1x1_bwd backward = {.dx = dx,
+                                      .dw = dw,
+                                      .dbias = dbias,
+                                      .dz = dz,
+                                      .x = x,
+                                      .w = w,
+                                      .scale = scale,
+                                      .shift = shift};
+    OK(dlf_conv1x1_backward(&backward, &conv));
+    expect_as(dx, "dx", layout, sums);
+    expect(dw, "dw", sums);
+    expect(dbias, "dbias", sums);
+}
+
+static void one_conv1x1_nchw(void)
+{
+    one_conv1x1(DLF_NCHW);
+}
+static void one_conv1x1_nhwc(void)
+{
+    one_conv1x1(DLF_NHWC);
+}
+
+static void conv1x1s(void **state)
+{
+    (void)state;
+    for_each_case("conv1x1s", "conv1x1", one_conv1x1_nchw);
+    for_each_case("conv1x1s", "conv1x1", one_conv1x1_nhwc);
+}
+
 /* ---- embedding ------------------------------------------------------------------------------ */
 
 /* device  a row is copied; a gradient is a sum of at most 11 terms below 4. */
@@ -560,6 +621,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(sgd, after_each),
         cmocka_unit_test_teardown(pools, after_each),
         cmocka_unit_test_teardown(convs, after_each),
+        cmocka_unit_test_teardown(conv1x1s, after_each),
         cmocka_unit_test_teardown(embeddings, after_each),
         cmocka_unit_test_teardown(losses, after_each),
         cmocka_unit_test_teardown(softmax_xent, after_each),

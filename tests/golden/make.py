@@ -311,6 +311,37 @@ def convs():
             conv_case((1, 3, 5, 4, 3), 7, (1, 1), (1, 1), (0, 0), (1, 1), 1)]
 
 
+def conv1x1_case(shape, outputs, stride, before, after):
+    """Folded batch norm and `before` on the input; bias, residual, `after` and statistics on the output."""
+    P, N, C, H, W = shape
+    generator = seeded(31)
+    x0, w0 = normal(generator, *shape), normal(generator, P, outputs, C)
+    b0 = normal(generator, P, outputs)
+    scale, shift = normal(generator, P, C, shift=1.0), normal(generator, P, C)
+    first = F.conv2d(x0[0], w0[0, :, :, None, None], None, stride)
+    residual, dz = normal(generator, P, *first.shape), normal(generator, P, *first.shape)
+    members = []
+    for p in range(P):
+        u = ACTIVATIONS[before](x0[p] * scale[p][:, None, None] + shift[p][:, None, None])
+        u.requires_grad_()
+        w, b = (t[p].clone().requires_grad_() for t in (w0, b0))
+        z = F.conv2d(u, w[:, :, None, None], b, stride) + residual[p]
+        y = ACTIVATIONS[after](z)
+        z.backward(dz[p])
+        members.append({"y": y.detach(), "mean": y.detach().mean((0, 2, 3)),
+                        "var": y.detach().var((0, 2, 3), unbiased=False),
+                        "dx": u.grad, "dw": w.grad, "dbias": b.grad})
+    case = Case(op="conv1x1", stride=stride, before=before, after=after)
+    return case.inputs(x=x0, w=w0, bias=b0, scale=scale, shift=shift, residual=residual,
+                       dz=dz).outputs(**stacked(members))
+
+
+def conv1x1s():
+    return [conv1x1_case((2, 2, 5, 4, 3), 7, (1, 1), "relu", "silu"),
+            conv1x1_case((1, 3, 6, 5, 4), 3, (2, 1), "linear", "relu"),
+            conv1x1_case((1, 1, 9, 3, 7), 4, (2, 2), "tanh", "linear")]
+
+
 # ---- embedding ----------------------------------------------------------------------------------
 
 def embeddings():
@@ -388,5 +419,6 @@ if __name__ == "__main__":
     write("optimizers", optimizers())
     write("pools", pools())
     write("convs", convs())
+    write("conv1x1s", conv1x1s())
     write("embeddings", embeddings())
     write("losses", losses())
