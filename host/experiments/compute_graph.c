@@ -15,7 +15,7 @@
 static const dlf_param params[] = {
     DLF_INT_PARAM("width", 256, 512, 4, 2048, "units", "隐藏层宽度", "hidden width"),
     DLF_INT_PARAM("batch", 64, 128, 1, 1024, "rows", "每批样本数", "rows per batch"),
-    DLF_INT_PARAM("repeats", 6, 40, 1, 1000, "runs", "每轮计时的重复次数",
+    DLF_INT_PARAM("repeats", 12, 40, 1, 1000, "runs", "每轮计时的重复次数",
                   "runs timed in each round"),
     DLF_INT_PARAM("time", 20, 60, 2, 300, "steps", "隐马尔可夫模型的观测长度",
                   "observations of the hidden Markov models"),
