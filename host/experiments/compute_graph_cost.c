@@ -13,7 +13,7 @@
 #include "seed_check.h"
 #include "stopwatch.h"
 
-enum { INPUTS = 64, CLASSES = 10, MEMBERS = 4, DEPTHS = 4 };
+enum { INPUTS = 64, CLASSES = 10, MEMBERS = 2, DEPTHS = 4 };
 static const int depths[DEPTHS] = {1, 2, 4, 8};
 
 static classifier_spec spec_of(int members, int batch, int width, int depth)
