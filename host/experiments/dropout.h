@@ -72,6 +72,8 @@ typedef struct dlf_mask_ensemble {
 typedef void (*dlf_masked_logits)(const void *user, const double *factor, double *logits);
 void dlf_mask_ensemble_of(dlf_mask_ensemble *out, dlf_masked_logits logits, const void *user, int n,
                           int classes, double keep);
+/* Total variation between two laws given by their logarithms. */
+double dlf_total_variation(const double *a, const double *b, int classes);
 /* z - ln sum e^z, in place. */
 void dlf_log_softmax(double *z, int classes);
 #endif

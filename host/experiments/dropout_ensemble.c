@@ -52,14 +52,6 @@ static void logits(const void *user, const double *factor, double *z)
     }
 }
 
-/* Total variation between two laws given by their logarithms. */
-static double apart(const double *a, const double *b)
-{
-    double sum = 0.0;
-    for (int c = 0; c < CLASSES; c++) sum += 0.5 * fabs(exp(a[c]) - exp(b[c]));
-    return sum;
-}
-
 /* value (DEPTHS, KINDS, seeds): distance of the scaled network from geometric and arithmetic mean.
  */
 static void enumerate(const dlf_run *run, int depth, int seed, double *value)
@@ -71,8 +63,8 @@ static void enumerate(const dlf_run *run, int depth, int seed, double *value)
         small_net n = {.depth = depth};
         draw(&n, dlf_run_seed(run), (uint32_t)(seed * TRIES + t));
         dlf_mask_ensemble_of(&e, logits, &n, UNITS, CLASSES, KEEP);
-        to[0] += apart(e.scaled, e.geometric) / TRIES;
-        to[seeds] += apart(e.scaled, e.arithmetic) / TRIES;
+        to[0] += dlf_total_variation(e.scaled, e.geometric, CLASSES) / TRIES;
+        to[seeds] += dlf_total_variation(e.scaled, e.arithmetic, CLASSES) / TRIES;
     }
 }
 

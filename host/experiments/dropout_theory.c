@@ -5,6 +5,7 @@
 
 #include "dlf/theory.h"
 #include "dropout.h"
+#include "least_squares.h"
 
 /* ---- sums ---- */
 
@@ -38,23 +39,13 @@ double dlf_dropout_loss(const double *x, const double *y, const double *w, int n
 void dlf_dropout_ridge(const double *gram, const double *xty, const double *d, int p, double keep,
                        double *w)
 {
-    /* Cholesky: positive definite where X has full rank or keep < 1 */
-    double l[32 * 32];
-    for (int i = 0; i < p; i++)
-        for (int j = 0; j <= i; j++) {
-            double a = gram[i * p + j] + (i == j ? (1.0 - keep) / keep * d[i] : 0.0);
-            for (int k = 0; k < j; k++) a -= l[i * p + k] * l[j * p + k];
-            l[i * p + j] = i == j ? sqrt(a) : a / l[j * p + j];
-        }
+    double a[32 * 32]; /* positive definite where X has full rank or keep < 1 */
     for (int i = 0; i < p; i++) {
+        for (int j = 0; j <= i; j++)
+            a[i * p + j] = gram[i * p + j] + (i == j ? (1.0 - keep) / keep * d[i] : 0.0);
         w[i] = xty[i];
-        for (int k = 0; k < i; k++) w[i] -= l[i * p + k] * w[k];
-        w[i] /= l[i * p + i];
     }
-    for (int i = p - 1; i >= 0; i--) {
-        for (int k = i + 1; k < p; k++) w[i] -= l[k * p + i] * w[k];
-        w[i] /= l[i * p + i];
-    }
+    dlf_solve_positive(a, p, w, 1);
 }
 
 /* ---- logistic regression ---- */
@@ -130,6 +121,13 @@ void dlf_log_softmax(double *z, int classes)
     for (int c = 1; c < classes; c++) most = fmax(most, z[c]);
     for (int c = 0; c < classes; c++) sum += exp(z[c] - most);
     for (int c = 0; c < classes; c++) z[c] -= most + log(sum);
+}
+
+double dlf_total_variation(const double *a, const double *b, int classes)
+{
+    double sum = 0.0;
+    for (int c = 0; c < classes; c++) sum += 0.5 * fabs(exp(a[c]) - exp(b[c]));
+    return sum;
 }
 
 void dlf_mask_ensemble_of(dlf_mask_ensemble *out, dlf_masked_logits logits, const void *user, int n,

@@ -337,17 +337,12 @@ static dlf_status checks(const study *s, dlf_run *run)
     c.source = "words with the same neighbours have the same rows of PMI";
     DLF_TRY_DONE(dlf_result_check(r, c));
     const dlf_estimate e = dlf_estimate_of(s->apart + s->seeds, s->seeds, 1);
-    c = dlf_check_of(
-        "independent_apart",
+    DLF_TRY_DONE(dlf_add_within(
+        run, "independent_apart",
         (dlf_text){"对照，邻词独立的语言：词向量不分主题（同一余弦之差）",
                    "control, a language of independent words: vectors know no topics (the "
                    "same difference)"},
-        e);
-    c.tolerance = 0.1;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_within(e, 0.1);
-    c.source = "PMI is 0 everywhere; an equivalence test at 0.1";
-    DLF_TRY_DONE(dlf_result_check(r, c));
+        e, 0.1, "PMI is 0 everywhere; an equivalence test at 0.1"));
 done:
     free(value);
     return status;

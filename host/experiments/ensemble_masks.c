@@ -103,14 +103,6 @@ static void logits(const void *user, const double *factor, double *z)
     }
 }
 
-/* Total variation between two laws given by their logarithms. */
-static double apart(const double *a, const double *b)
-{
-    double sum = 0.0;
-    for (int c = 0; c < CLASSES; c++) sum += 0.5 * fabs(exp(a[c]) - exp(b[c]));
-    return sum;
-}
-
 static dlf_status exact_check(dlf_run *run, place where, const double *value)
 {
     static const dlf_text claims[] = {
@@ -208,8 +200,8 @@ dlf_status dlf_ensemble_masks(dlf_run *run, double from, double to)
                 dlf_mask_ensemble e;
                 draw(&n, dlf_run_seed(run), (uint32_t)(s * TRIES + t));
                 dlf_mask_ensemble_of(&e, logits, &n, MASKS, CLASSES, KEEP);
-                value[s] += apart(e.scaled, e.geometric) / TRIES;
-                other[s] += apart(e.scaled, e.arithmetic) / TRIES;
+                value[s] += dlf_total_variation(e.scaled, e.geometric, CLASSES) / TRIES;
+                other[s] += dlf_total_variation(e.scaled, e.arithmetic, CLASSES) / TRIES;
             }
         }
         for (int k = 0; k < 2; k++) {

@@ -184,19 +184,15 @@ static dlf_status report(const breed *b, dlf_run *run)
             b->best[(long)RANDOM_SEARCH * GENERATIONS * b->seeds + last + s] - b->best[last + s];
     const dlf_estimate e = dlf_estimate_of(value, b->seeds, 1);
     free(value);
-    dlf_check c = dlf_check_of(
-        "search_better",
+    DLF_TRY(dlf_add_above(
+        run, "search_better",
         (dlf_text){
             "同样多次试验，遗传算法找到的超参数优于随机搜索（验证损失之差）",
             "with as many trials the genetic algorithm finds better hyperparameters than random "
             "search (difference of validation losses)"},
-        e);
-    c.relation = DLF_AT_LEAST;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_above(e, 0.0);
-    c.source = "Bergstra & Bengio 2012: random search is the control to beat; decided by the whole "
-               "interval";
-    DLF_TRY(dlf_result_check(dlf_run_result(run), c));
+        e,
+        "Bergstra & Bengio 2012: random search is the control to beat; decided by the whole "
+        "interval"));
     DLF_TRY(dlf_result_fact(dlf_run_result(run), "search_trials", POPULATION * GENERATIONS, "1"));
     dlf_figure f = {
         .id = "search",

@@ -2,21 +2,17 @@
  * evolution_theory.c -- closed forms of Q47. */
 #include <math.h>
 
+#include "dlf/theory.h"
 #include "evolution.h"
-
-static double normal_cdf(double x)
-{
-    return 0.5 * erfc(-x * M_SQRT1_2);
-}
 
 double dlf_sphere_success(double s)
 {
-    return normal_cdf(-0.5 * s);
+    return dlf_normal_cdf(-0.5 * s);
 }
 
 double dlf_sphere_progress(double s)
 {
-    return s * exp(-s * s / 8.0) / sqrt(2.0 * M_PI) - 0.5 * s * s * normal_cdf(-0.5 * s);
+    return s * exp(-s * s / 8.0) / sqrt(2.0 * M_PI) - 0.5 * s * s * dlf_normal_cdf(-0.5 * s);
 }
 
 double dlf_es_alignment(double m, double d)

@@ -8,18 +8,14 @@
 #include "dlf/backend.h"
 #include "dlf/ops.h"
 #include "dlf/rng.h"
+#include "dlf/theory.h"
 #include "few_labels.h"
 #include "figures.h"
 #include "seed_check.h"
 
-static double normal_cdf(double x)
-{
-    return 0.5 * erfc(-x * M_SQRT1_2);
-}
-
 double dlf_supervised_error(double s, double d, double n)
 {
-    return normal_cdf(-s / sqrt(s + d / n));
+    return dlf_normal_cdf(-s / sqrt(s + d / n));
 }
 
 double dlf_pca_alignment(double s, double d, double n)
@@ -30,7 +26,7 @@ double dlf_pca_alignment(double s, double d, double n)
 
 double dlf_unsupervised_error(double s, double d, double n)
 {
-    return normal_cdf(-sqrt(s * dlf_pca_alignment(s, d, n)));
+    return dlf_normal_cdf(-sqrt(s * dlf_pca_alignment(s, d, n)));
 }
 
 /* s / sqrt(s + d/n') = sqrt(s cos^2)  =>  d/n' = s (1/cos^2 - 1) */
@@ -108,7 +104,7 @@ static double error_of(const sample *t, int p)
     const double *w = t->direction + (long)p * t->d;
     double square = 0.0;
     for (int j = 0; j < t->d; j++) square += w[j] * w[j];
-    return normal_cdf(-sqrt(signal) * w[0] / sqrt(square));
+    return dlf_normal_cdf(-sqrt(signal) * w[0] / sqrt(square));
 }
 
 /* The mean of y x. */
@@ -236,7 +232,7 @@ static dlf_status checks(const outcome *o, dlf_run *run)
     DLF_TRY(dlf_result_fact(dlf_run_result(run), "threshold", d / (signal * signal), "rows"));
     DLF_TRY(dlf_result_fact(dlf_run_result(run), "ten_labels",
                             dlf_supervised_error(signal, d, SIGNS), "1"));
-    return dlf_result_fact(dlf_run_result(run), "bayes", normal_cdf(-sqrt(signal)), "1");
+    return dlf_result_fact(dlf_run_result(run), "bayes", dlf_normal_cdf(-sqrt(signal)), "1");
 }
 
 static dlf_status table_and_figure(const outcome *o, dlf_run *run)
@@ -269,7 +265,7 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
                               DLF_NUM(dlf_supervised_error(signal, d, n)), DLF_NUM(u.mean),
                               DLF_NUM(u.lo), DLF_NUM(u.hi),
                               DLF_NUM(dlf_unsupervised_error(signal, d, n)), DLF_NUM(c.mean),
-                              DLF_NUM(normal_cdf(-sqrt(signal)))));
+                              DLF_NUM(dlf_normal_cdf(-sqrt(signal)))));
     }
     dlf_figure f = {
         .id = "mixture",

@@ -6,6 +6,7 @@
 
 #include "dlf/theory.h"
 #include "hidden_layers.h"
+#include "least_squares.h"
 
 /* ---- unconstrained features ---- */
 
@@ -181,28 +182,6 @@ void dlf_standardise(float *h, int D, int train, int test)
     for (size_t i = 0; i < (size_t)(train + test) * (size_t)D; i++) h[i] = (float)(h[i] * scale);
 }
 
-/* a (n,n) symmetric and positive definite becomes its Cholesky factor L, lower; then L L^T x = b
- * for the K columns of b (n,K), in place. */
-static void solve_positive(double *a, int n, double *b, int K)
-{
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j <= i; j++) {
-            double sum = a[i * n + j];
-            for (int k = 0; k < j; k++) sum -= a[i * n + k] * a[j * n + k];
-            a[i * n + j] = i == j ? sqrt(sum) : sum / a[j * n + j];
-        }
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j < i; j++)
-            for (int k = 0; k < K; k++) b[i * K + k] -= a[i * n + j] * b[j * K + k];
-        for (int k = 0; k < K; k++) b[i * K + k] /= a[i * n + i];
-    }
-    for (int i = n - 1; i >= 0; i--) {
-        for (int j = i + 1; j < n; j++)
-            for (int k = 0; k < K; k++) b[i * K + k] -= a[j * n + i] * b[j * K + k];
-        for (int k = 0; k < K; k++) b[i * K + k] /= a[i * n + i];
-    }
-}
-
 /* a += x x^T / rows and b += x y^T / rows over the rows */
 static void accumulate(double *a, double *b, const float *x, int D, const float *y, int K, int rows)
 {
@@ -252,7 +231,7 @@ dlf_status dlf_linear_share(double *out, const float *h, int D, const float *y, 
     dlf_standardise(t, K, train, test);
     accumulate(a, b, x, D, t, K, train);
     for (int p = 0; p < D; p++) a[p * D + p] += lambda;
-    solve_positive(a, D, b, K);
+    dlf_solve_positive(a, D, b, K);
     *out =
         1.0 - unexplained(b, x + (size_t)train * d, D, t + (size_t)train * k, K, test, predicted);
 done:

@@ -3,7 +3,6 @@
 #include "least_squares.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 double dlf_least_squares_risk(int n, int p, double sigma, double length)
@@ -14,28 +13,28 @@ double dlf_least_squares_risk(int n, int p, double sigma, double length)
     return INFINITY;
 }
 
-/* a (k,k) positive definite, b (k): a^-1 b in b, by Cholesky; a is destroyed. False: singular. */
-static bool solve(double *a, double *b, int k)
+bool dlf_solve_positive(double *a, int n, double *b, int K)
 {
-    for (int i = 0; i < k; i++) {
+    bool positive = true;
+    for (int i = 0; i < n; i++)
         for (int j = 0; j <= i; j++) {
-            double s = a[i * k + j];
-            for (int l = 0; l < j; l++) s -= a[i * k + l] * a[j * k + l];
-            if (j < i) {
-                a[i * k + j] = s / a[j * k + j];
-            } else {
-                if (!(s > 1e-13 * a[i * k + i])) return false; /* rounding is all that is left */
-                a[i * k + i] = sqrt(s);
-            }
+            double sum = a[i * n + j];
+            for (int k = 0; k < j; k++) sum -= a[i * n + k] * a[j * n + k];
+            if (i == j)
+                positive &= sum > 1e-13 * a[i * n + i]; /* else rounding is all that is left */
+            a[i * n + j] = i == j ? sqrt(sum) : sum / a[j * n + j];
         }
-        for (int l = 0; l < i; l++) b[i] -= a[i * k + l] * b[l];
-        b[i] /= a[i * k + i];
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < i; j++)
+            for (int k = 0; k < K; k++) b[i * K + k] -= a[i * n + j] * b[j * K + k];
+        for (int k = 0; k < K; k++) b[i * K + k] /= a[i * n + i];
     }
-    for (int i = k - 1; i >= 0; i--) {
-        for (int l = i + 1; l < k; l++) b[i] -= a[l * k + i] * b[l];
-        b[i] /= a[i * k + i];
+    for (int i = n - 1; i >= 0; i--) {
+        for (int j = i + 1; j < n; j++)
+            for (int k = 0; k < K; k++) b[i * K + k] -= a[j * n + i] * b[j * K + k];
+        for (int k = 0; k < K; k++) b[i * K + k] /= a[i * n + i];
     }
-    return true;
+    return positive;
 }
 
 dlf_status dlf_least_squares(double *w, const double *x, const double *y, int n, int p,
@@ -59,7 +58,7 @@ dlf_status dlf_least_squares(double *w, const double *x, const double *y, int n,
         b[i] = dual ? y[i] : 0.0;
         for (int l = 0; l < n && !dual; l++) b[i] += x[(long)l * p + i] * y[l];
     }
-    const bool solved = solve(a, b, k);
+    const bool solved = dlf_solve_positive(a, k, b, 1);
     for (int j = 0; j < p; j++) {
         w[j] = dual ? 0.0 : b[j];
         for (int i = 0; i < n && dual; i++) w[j] += x[(long)i * p + j] * b[i];

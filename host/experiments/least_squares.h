@@ -3,7 +3,14 @@
  * linear. */
 #ifndef DLF_LEAST_SQUARES_H
 #define DLF_LEAST_SQUARES_H
+#include <stdbool.h>
+
 #include "dlf/status.h"
+
+/* a (n,n) symmetric and positive definite, of which the lower half is read, becomes its Cholesky
+ * factor L; then L L^T x = b for the K columns of b (n,K), in place. False where a is not positive
+ * definite within rounding: what b holds then is of no use. */
+bool dlf_solve_positive(double *a, int n, double *b, int K);
 
 /* Expected excess risk E |w - beta|^2 of least squares, x ~ N(0, I_p), noise sigma, |beta| = length
  * (Hastie et al. 2022, sec. 3: exact for Gaussian x by the mean of an inverse Wishart matrix)

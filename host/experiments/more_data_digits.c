@@ -151,26 +151,18 @@ static dlf_status checks(dlf_run *run, const double *error)
         for (int p = 0; p < P; p++)
             value[p] = error[(arm * SIZES + FIXED) * P + p] - error[(arm * SIZES + last) * P + p];
         e = dlf_estimate_of(value, P, 1);
-        c = dlf_check_of(
-            arm == COPIES ? "digits_copies" : "digits_fresh",
+        const dlf_text claim =
             arm == COPIES
                 ? (dlf_text){"对照，复制同样的 100 行到 800 行：错误率不降（降幅）",
                              "control, 100 rows copied to 800: the error does not fall (by)"}
                 : (dlf_text){"从 100 行到 800 个新行：错误率下降（降幅）",
-                             "from 100 to 800 fresh rows: the error falls (by)"},
-            e);
-        if (arm == COPIES) {
-            c.tolerance = 0.03;
-            c.has_verdict = true;
-            c.verdict = dlf_verdict_within(e, 0.03);
-            c.source = "copies hold no case that was not seen; an equivalence test at 3 %";
-        } else {
-            c.relation = DLF_AT_LEAST;
-            c.has_verdict = true;
-            c.verdict = dlf_verdict_above(e, 0.0);
-            c.source = "decided by the whole interval";
-        }
-        DLF_TRY_DONE(dlf_result_check(r, c));
+                             "from 100 to 800 fresh rows: the error falls (by)"};
+        DLF_TRY_DONE(
+            arm == COPIES
+                ? dlf_add_within(
+                      run, "digits_copies", claim, e, 0.03,
+                      "copies hold no case that was not seen; an equivalence test at 3 %")
+                : dlf_add_above(run, "digits_fresh", claim, e, "decided by the whole interval"));
     }
     status = dlf_result_fact(r, "digits_error_all",
                              dlf_estimate_of(error + (NETWORK * SIZES + last) * P, P, 1).mean, "1");

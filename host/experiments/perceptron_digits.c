@@ -243,30 +243,22 @@ static dlf_status checks(const pairs *s, dlf_run *run)
     DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
 
     dlf_estimate e = dlf_estimate_of(online, s->seeds, 1);
-    c = dlf_check_of("online_honest",
-                     (dlf_text){"第一遍的错误率等于一路上的平均测试错误率（两者之差）",
-                                "the mistakes of the first pass are the mean test error on the way "
-                                "(difference)"},
-                     e);
-    c.tolerance = 0.01;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_within(e, 0.01);
-    c.source =
+    DLF_TRY_DONE(dlf_add_within(
+        run, "online_honest",
+        (dlf_text){"第一遍的错误率等于一路上的平均测试错误率（两者之差）",
+                   "the mistakes of the first pass are the mean test error on the way "
+                   "(difference)"},
+        e, 0.01,
         "identity in expectation: row t is new to the weights that see it (Cesa-Bianchi et al. "
-        "2004); an equivalence test at 1 %";
-    DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
+        "2004); an equivalence test at 1 %"));
 
     e = dlf_estimate_of(later, s->seeds, 1);
-    c = dlf_check_of("second_pass_optimistic",
-                     (dlf_text){"对照，第二遍的错误率低于测试错误率：样本已经见过（两者之差）",
-                                "control, the mistakes of the second pass are fewer than the test "
-                                "error: the rows are known (difference)"},
-                     e);
-    c.relation = DLF_AT_LEAST;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_above(e, 0.0);
-    c.source = "the rows have been learned from once; decided by the whole interval";
-    DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
+    DLF_TRY_DONE(
+        dlf_add_above(run, "second_pass_optimistic",
+                      (dlf_text){"对照，第二遍的错误率低于测试错误率：样本已经见过（两者之差）",
+                                 "control, the mistakes of the second pass are fewer than the test "
+                                 "error: the rows are known (difference)"},
+                      e, "the rows have been learned from once; decided by the whole interval"));
 
     DLF_TRY_DONE(bound_check(s, run, &hardest));
     dlf_result *r = dlf_run_result(run);

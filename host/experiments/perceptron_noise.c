@@ -242,28 +242,20 @@ static dlf_status checks(const story *s, dlf_run *run)
     DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
 
     e = dlf_estimate_of(v.gain, s->seeds, 1);
-    c = dlf_check_of("averaged_better",
-                     (dlf_text){"标签有错时，权重的平均优于最后的权重（测试错误率之差）",
-                                "with wrong labels the average of the weights is better than the "
-                                "last ones (difference of test errors)"},
-                     e);
-    c.relation = DLF_AT_LEAST;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_above(e, 0.0);
-    c.source = "Freund & Schapire 1999, in direction; decided by the whole interval";
-    DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
+    DLF_TRY_DONE(
+        dlf_add_above(run, "averaged_better",
+                      (dlf_text){"标签有错时，权重的平均优于最后的权重（测试错误率之差）",
+                                 "with wrong labels the average of the weights is better than the "
+                                 "last ones (difference of test errors)"},
+                      e, "Freund & Schapire 1999, in direction; decided by the whole interval"));
 
     e = dlf_estimate_of(v.clean_gain, s->seeds, 1);
-    c = dlf_check_of("averaged_clean",
-                     (dlf_text){"标签无错时，平均与否几乎没有差别（测试错误率之差）",
-                                "with right labels averaging makes hardly a difference (difference "
-                                "of test errors)"},
-                     e);
-    c.tolerance = 0.02;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_within(e, 0.02);
-    c.source = "an equivalence test: the whole interval within 2 %";
-    DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
+    DLF_TRY_DONE(dlf_add_within(
+        run, "averaged_clean",
+        (dlf_text){"标签无错时，平均与否几乎没有差别（测试错误率之差）",
+                   "with right labels averaging makes hardly a difference (difference "
+                   "of test errors)"},
+        e, 0.02, "an equivalence test: the whole interval within 2 %"));
     const long last = (long)(s->passes - 1) * s->members + s->seeds;
     DLF_TRY_DONE(dlf_result_fact(dlf_run_result(run), "noisy_last_error",
                                  dlf_estimate_of(s->error + last, s->seeds, 1).mean, "1"));

@@ -34,6 +34,30 @@ static inline dlf_verdict dlf_verdict_within(dlf_estimate e, double bound)
     return e.lo > bound || e.hi < -bound ? DLF_REFUTED : DLF_DEPENDS;
 }
 
+/* Adds a check that the whole interval decides: the mean is above 0 (a direction). */
+static inline dlf_status dlf_add_above(dlf_run *run, const char *id, dlf_text claim, dlf_estimate e,
+                                       const char *source)
+{
+    dlf_check c = dlf_check_of(id, claim, e);
+    c.relation = DLF_AT_LEAST;
+    c.has_verdict = true;
+    c.verdict = dlf_verdict_above(e, 0.0);
+    c.source = source;
+    return dlf_result_check(dlf_run_result(run), c);
+}
+
+/* The same for an equivalence test: the mean is 0, give or take `bound`. */
+static inline dlf_status dlf_add_within(dlf_run *run, const char *id, dlf_text claim,
+                                        dlf_estimate e, double bound, const char *source)
+{
+    dlf_check c = dlf_check_of(id, claim, e);
+    c.tolerance = bound;
+    c.has_verdict = true;
+    c.verdict = dlf_verdict_within(e, bound);
+    c.source = source;
+    return dlf_result_check(dlf_run_result(run), c);
+}
+
 /* Exact arithmetic: no seeds, no interval. */
 static inline dlf_check dlf_check_exact(const char *id, dlf_text claim, double measured)
 {

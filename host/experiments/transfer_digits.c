@@ -328,12 +328,7 @@ static dlf_status gain_check(const study *s, dlf_run *run, const char *id, dlf_t
                              const double *value, const char *source)
 {
     const dlf_estimate e = dlf_estimate_of(value, s->seeds, 1);
-    dlf_check c = dlf_check_of(id, claim, e);
-    c.relation = DLF_AT_LEAST;
-    c.has_verdict = true;
-    c.verdict = dlf_verdict_above(e, 0.0);
-    c.source = source;
-    return dlf_result_check(dlf_run_result(run), c);
+    return dlf_add_above(run, id, claim, e, source);
 }
 
 static dlf_status checks(const study *s, dlf_run *run, double *value)

@@ -94,3 +94,8 @@ double dlf_student_t975(int dof)
     }
     return 0.5 * (low + high);
 }
+
+double dlf_normal_cdf(double x)
+{
+    return 0.5 * erfc(-x * M_SQRT1_2);
+}

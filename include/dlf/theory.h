@@ -66,7 +66,8 @@ double dlf_meanfield_edge(dlf_activation f, double sigma_b2);
 dlf_meanfield dlf_meanfield_dropout(dlf_activation f, double sigma_w2, double sigma_b2,
                                     double keep);
 
-/* c[0] given: the correlations of the next `layers` layers, all of length m->q_star, into c[1..]. */
+/* c[0] given: the correlations of the next `layers` layers, all of length m->q_star, into c[1..].
+ */
 void dlf_meanfield_dropout_path(const dlf_meanfield *m, dlf_activation f, double *c, int layers);
 
 /* psi(x) = d/dx ln Gamma(x) and psi'(x), x > 0; relative error < 1e-13. */
@@ -96,6 +97,9 @@ double dlf_arccos_kernel2(double c);
  * Absolute error < 1e-13 |a|_F.  cost about 50 n^3 flops
  * vector  (n,n): row k is the unit eigenvector of value[k]; NULL: not wanted (cost + 50 %) */
 void dlf_symmetric_eigen(double *a, int n, double *value, double *vector);
+
+/* P(N(0,1) <= x), without cancellation in the lower tail. */
+double dlf_normal_cdf(double x);
 
 /* Two-sided 97.5 % quantile of Student's t with `dof` degrees of freedom, dof >= 1. */
 double dlf_student_t975(int dof);
