@@ -297,6 +297,8 @@ static const struct {
     {"relu-vs-sigmoid", "condition", "ratio", 1e-3},
     {"relu-vs-sigmoid", "born_dead", "dead", 0.02},
     {"relu-vs-sigmoid", "layers", "gradient_before", 1e-3},
+    {"fourier", "spectrum", "matrix", 1e-3},
+    {"fourier", "learning", "amplitude", 1e-3},
     {"skip-connections", "energy", "energy", 1e-3},
     {"skip-connections", "norm_profile", "variance", 1e-3},
     {"skip-connections", "shattering", "correlation", 5e-3},
