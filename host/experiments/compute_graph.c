@@ -13,7 +13,7 @@
 #include "dlf/data.h"
 
 static const dlf_param params[] = {
-    DLF_INT_PARAM("width", 256, 512, 4, 2048, "units", "隐藏层宽度", "hidden width"),
+    DLF_INT_PARAM("width", 128, 256, 4, 2048, "units", "隐藏层宽度", "hidden width"),
     DLF_INT_PARAM("batch", 64, 128, 1, 1024, "rows", "每批样本数", "rows per batch"),
     DLF_INT_PARAM("repeats", 12, 40, 1, 1000, "runs", "每轮计时的重复次数",
                   "runs timed in each round"),

@@ -25,6 +25,13 @@ static inline dlf_verdict dlf_verdict_above(dlf_estimate e, double bound)
     return e.lo > bound ? DLF_SUPPORTED : e.hi < bound ? DLF_REFUTED : DLF_DEPENDS;
 }
 
+/* Is the mean below `bound`? The same, the other way round. */
+static inline dlf_verdict dlf_verdict_below(dlf_estimate e, double bound)
+{
+    if (e.n < 3) return DLF_UNDECIDED;
+    return e.hi < bound ? DLF_SUPPORTED : e.lo > bound ? DLF_REFUTED : DLF_DEPENDS;
+}
+
 /* Is the mean 0, give or take `bound`? The whole interval must lie inside (an equivalence test), or
  * outside to refute it. */
 static inline dlf_verdict dlf_verdict_within(dlf_estimate e, double bound)
