@@ -89,6 +89,7 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"word_steps", "20"},
                                    {"digits_passes", "2"},
                                    {"masks", "10"},
+                                   {"most_units", "32"},
                                    {"linear_steps", "12"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
@@ -244,6 +245,8 @@ static const struct {
     {"depth-vs-width", "tents", "pieces", 0.0},
     {"depth-vs-width", "square", "deep", 0.0},
     {"depth-vs-width", "random", "pieces", 0.02},
+    {"features", "cube", "explained", 1e-2},
+    {"features", "unseen", "accuracy", 0.05},
     {"more-data", "cases", "error", 0.0},
     {"more-data", "examples", "error", 1e-3},
     {"more-data", "rows", "risk", 0.0},

@@ -7,6 +7,7 @@
  * matter does not. Control a target without such directions, on which the network fails as well;
  * the right feature made by hand, with which a linear model needs no network. */
 #include "dimension.h"
+#include "regressor.h"
 
 static const dlf_param params[] = {
     DLF_INT_PARAM("pairs_of_points", 3000, 20000, 10, 1000000, "pairs", "每个种子的点对数",
@@ -27,7 +28,7 @@ static dlf_status run_dimension(dlf_run *run)
 
 static dlf_status network(dlf_graph **out, dlf_device *device)
 {
-    return dlf_dimension_network(out, device, 2, 4, 8);
+    return regressor_new(out, device, 2, 4, 8, 64);
 }
 
 const dlf_experiment dlf_experiment_dimension = {

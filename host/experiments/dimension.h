@@ -8,10 +8,6 @@
 DLF_MUST_CHECK dlf_status dlf_dimension_distances(dlf_run *run, double from, double to);
 DLF_MUST_CHECK dlf_status dlf_dimension_learners(dlf_run *run, double from, double to);
 
-/* The network of the learners: d - 64 (relu) - 1, squared error. */
-DLF_MUST_CHECK dlf_status dlf_dimension_network(dlf_graph **out, dlf_device *device, int members,
-                                                int batch, int d);
-
 /* Spread of the squared distance of two uniform points of the unit cube: sd(D^2) / E D^2 =
  * 6 sqrt(7 / (180 d)). */
 double dlf_cube_spread(double d);

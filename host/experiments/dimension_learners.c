@@ -12,6 +12,7 @@
 #include "dlf/rng.h"
 #include "dlf/train.h"
 #include "least_squares.h"
+#include "regressor.h"
 #include "seed_check.h"
 
 static const int dims[] = {2, 4, 8, 16, 32, 64};
@@ -34,23 +35,6 @@ static const dlf_text learner_names[LEARNERS] = {
     {"网络", "network"},
     {"网络，只有 50 个样本", "network, 50 rows only"},
     {"对照：网络，目标是符号之积", "control: network, product of signs"}};
-
-dlf_status dlf_dimension_network(dlf_graph **out, dlf_device *device, int members, int batch, int d)
-{
-    DLF_TRY(dlf_graph_new(out, device, members));
-    dlf_graph *g = *out;
-    const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){members, batch, d});
-    const dlf_node t = dlf_input(g, "target", 3, (int64_t[]){members, batch, 1});
-    const dlf_node h = dlf_dense(g, "hidden", x, HIDDEN, dlf_activation_of(DLF_RELU), dlf_he());
-    const dlf_node y = dlf_dense(g, "output", h, 1, dlf_activation_of(DLF_LINEAR), dlf_lecun());
-    const dlf_loss mse = {.kind = DLF_LOSS_MSE};
-    dlf_graph_minimise(g, dlf_row_loss(g, "loss", y, t, mse), 1.0 / batch);
-    const dlf_status status = dlf_graph_compile(g);
-    if (status == DLF_OK) return DLF_OK;
-    dlf_graph_free(g);
-    *out = NULL;
-    return status;
-}
 
 /* Blocks of n training and m test rows, one per seed; targets have mean 0 and variance 1. */
 typedef struct task {
@@ -191,8 +175,8 @@ static dlf_status train(const task *t, dlf_run *run, double *error)
     double *lr = malloc((size_t)t->seeds * sizeof *lr);
     if (!lr) return dlf_fail(DLF_ERR_OOM, "dimension: out of memory");
     for (int s = 0; s < t->seeds; s++) lr[s] = 0.01;
-    DLF_TRY_DONE(dlf_dimension_network(&g, dlf_run_device(run), t->seeds,
-                                       t->n < BATCH ? t->n : BATCH, t->d));
+    DLF_TRY_DONE(regressor_new(&g, dlf_run_device(run), t->seeds, t->n < BATCH ? t->n : BATCH, t->d,
+                               HIDDEN));
     DLF_TRY_DONE(dlf_graph_initialise(g, dlf_run_seed(run), NULL));
     const dlf_train_spec spec = {
         .seed = dlf_run_seed(run),
@@ -242,50 +226,43 @@ done:
 
 /* ---- report ---- */
 
-static dlf_status add(dlf_run *run, const char *id, dlf_text claim, dlf_estimate e, double bound,
-                      bool at_most, const char *source)
-{
-    dlf_check c = dlf_check_of(id, claim, e);
-    c.expected = bound;
-    c.relation = at_most ? DLF_AT_MOST : DLF_AT_LEAST;
-    c.source = source;
-    return dlf_result_check(dlf_run_result(run), c);
-}
-
 static dlf_status checks(dlf_run *run, double *error)
 {
     const int seeds = dlf_run_seeds(run);
     dlf_estimate at[LEARNERS];
     for (int l = 0; l < LEARNERS; l++)
         at[l] = dlf_estimate_of(cell(error, seeds, l, HIGH), seeds, 1);
-    DLF_TRY(add(
+    DLF_TRY(dlf_add_bound(
         run, "network_high",
         (dlf_text){"网络在 64 维仍然学得会（均方误差 / 方差）",
                    "the network still learns in 64 dimensions (mean squared error over variance)"},
-        at[NETWORK], 0.1, true,
+        at[NETWORK], DLF_AT_MOST, 0.1,
         "Bach 2017, in direction: the error of what depends on one direction"));
-    DLF_TRY(add(run, "neighbours_high",
-                (dlf_text){"k 近邻在 64 维失效", "nearest neighbours fail in 64 dimensions"},
-                at[NEIGHBOURS], 0.7, false,
-                "neighbours are no nearer than others; 1 is as good as the mean of all"));
-    DLF_TRY(add(run, "linear_high",
-                (dlf_text){"线性回归一点也学不到", "a linear model learns nothing"}, at[LINEAR],
-                0.9, false, "|z| is not correlated with z: exactly 1 for the population"));
-    DLF_TRY(add(run, "by_hand",
-                (dlf_text){"手工做出特征 |w·x|：线性回归就够了",
-                           "with the feature |w·x| made by hand a linear model is enough"},
-                at[BY_HAND], 1e-6, true, "identity: the target is linear in it"));
-    DLF_TRY(add(run, "few_rows",
-                (dlf_text){"只有 50 个样本时，网络在 64 维也失效",
-                           "with 50 rows the network fails in 64 dimensions, too"},
-                at[NETWORK_FEW], 0.7, false,
-                "fewer rows than directions: the direction cannot be found"));
-    return add(
+    DLF_TRY(
+        dlf_add_bound(run, "neighbours_high",
+                      (dlf_text){"k 近邻在 64 维失效", "nearest neighbours fail in 64 dimensions"},
+                      at[NEIGHBOURS], DLF_AT_LEAST, 0.7,
+                      "neighbours are no nearer than others; 1 is as good as the mean of all"));
+    DLF_TRY(dlf_add_bound(run, "linear_high",
+                          (dlf_text){"线性回归一点也学不到", "a linear model learns nothing"},
+                          at[LINEAR], DLF_AT_LEAST, 0.9,
+                          "|z| is not correlated with z: exactly 1 for the population"));
+    DLF_TRY(
+        dlf_add_bound(run, "by_hand",
+                      (dlf_text){"手工做出特征 |w·x|：线性回归就够了",
+                                 "with the feature |w·x| made by hand a linear model is enough"},
+                      at[BY_HAND], DLF_AT_MOST, 1e-6, "identity: the target is linear in it"));
+    DLF_TRY(dlf_add_bound(run, "few_rows",
+                          (dlf_text){"只有 50 个样本时，网络在 64 维也失效",
+                                     "with 50 rows the network fails in 64 dimensions, too"},
+                          at[NETWORK_FEW], DLF_AT_LEAST, 0.7,
+                          "fewer rows than directions: the direction cannot be found"));
+    return dlf_add_bound(
         run, "no_structure",
         (dlf_text){
             "对照，目标不依赖少数方向（符号之积）：网络也失效",
             "control, a target of no few directions (product of signs): the network fails, too"},
-        at[NETWORK_PARITY], 0.9, false,
+        at[NETWORK_PARITY], DLF_AT_LEAST, 0.9,
         "every input is needed at once; Shalev-Shwartz, Shamir & Shammah 2017, in direction");
 }
 

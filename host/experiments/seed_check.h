@@ -18,6 +18,17 @@ static inline dlf_check dlf_check_of(const char *id, dlf_text claim, dlf_estimat
                        .relation = DLF_EQUAL};
 }
 
+/* Adds a check of the mean against a bound: DLF_AT_MOST or DLF_AT_LEAST. */
+static inline dlf_status dlf_add_bound(dlf_run *run, const char *id, dlf_text claim, dlf_estimate e,
+                                       dlf_relation relation, double bound, const char *source)
+{
+    dlf_check c = dlf_check_of(id, claim, e);
+    c.relation = relation;
+    c.expected = bound;
+    c.source = source;
+    return dlf_result_check(dlf_run_result(run), c);
+}
+
 /* Is the mean above `bound`? Decided by the whole interval; `depends` where it holds the bound. */
 static inline dlf_verdict dlf_verdict_above(dlf_estimate e, double bound)
 {
