@@ -90,6 +90,10 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"digits_passes", "2"},
                                    {"masks", "10"},
                                    {"most_units", "32"},
+                                   {"task_features", "12"},
+                                   {"task_pairs", "3"},
+                                   {"task_steps", "4"},
+                                   {"quadratic_rows", "200"},
                                    {"linear_steps", "12"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
@@ -264,6 +268,9 @@ static const struct {
     {"ensemble", "laws", "variance", 0.0},
     {"embedding", "rank", "residual", 1e-3},
     {"embedding", "rank", "excess", 1e-3},
+    {"forgetting", "rows", "forgotten", 0.0},
+    {"forgetting", "diagonal", "diagonal", 0.0},
+    {"forgetting", "first_task", "accuracy", 0.05},
     {"perceptron", "bound", "mistakes", 0.05}, /* a row on the plane falls on either side */
     {"perceptron", "capacity", "share", 0.0},
     {"perceptron", "online", "mistakes", 0.02},
