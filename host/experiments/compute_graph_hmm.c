@@ -14,33 +14,15 @@
 
 #include "compute_graph.h"
 #include "dlf/rng.h"
+#include "hmm.h"
 
 enum { STATES = 4, SYMBOLS = 5 };
 
-typedef struct model {
-    double start[STATES], move[STATES][STATES], emit[STATES][SYMBOLS];
-} model;
-
-/* Rows of uniforms, normalised. */
-static void draw_row(double *row, int n, uint64_t seed, uint32_t member, uint64_t *at)
+static dlf_status draw_model(dlf_hmm *m, uint64_t seed, uint32_t member)
 {
-    double sum = 0.0;
-    for (int i = 0; i < n; i++) {
-        row[i] = 0.05 +
-                 (double)dlf_rng_uniform(seed, dlf_stream(DLF_PURPOSE_START, 200), member, (*at)++);
-        sum += row[i];
-    }
-    for (int i = 0; i < n; i++) row[i] /= sum;
-}
-
-static model draw_model(uint64_t seed, uint32_t member)
-{
-    model m;
-    uint64_t at = 0;
-    draw_row(m.start, STATES, seed, member, &at);
-    for (int i = 0; i < STATES; i++) draw_row(m.move[i], STATES, seed, member, &at);
-    for (int i = 0; i < STATES; i++) draw_row(m.emit[i], SYMBOLS, seed, member, &at);
-    return m;
+    DLF_TRY(dlf_hmm_new(m, STATES, SYMBOLS));
+    dlf_hmm_draw(m, 0.05, 1.0, seed, dlf_stream(DLF_PURPOSE_START, 200), member);
+    return DLF_OK;
 }
 
 static int symbol(uint64_t seed, uint32_t member, int t)
@@ -48,45 +30,6 @@ static int symbol(uint64_t seed, uint32_t member, int t)
     const double u =
         (double)dlf_rng_uniform(seed, dlf_stream(DLF_PURPOSE_START, 201), member, (uint64_t)t);
     return (int)(u * SYMBOLS);
-}
-
-/* ---- the forward-backward algorithm, as the textbook has it (scaled) ---- */
-
-static dlf_status expected_counts(const model *m, const int *o, int T, double count[STATES][STATES])
-{
-    double(*alpha)[STATES] = malloc(2 * (size_t)T * sizeof *alpha), (*beta)[STATES] = alpha + T;
-    double *scale = malloc((size_t)T * sizeof *scale);
-    if (!alpha || !scale) {
-        free(alpha);
-        free(scale);
-        return dlf_fail(DLF_ERR_OOM, "compute-graph: out of memory");
-    }
-    for (int t = 0; t < T; t++) {
-        scale[t] = 0.0;
-        for (int j = 0; j < STATES; j++) {
-            double sum = t ? 0.0 : m->start[j];
-            for (int i = 0; i < STATES && t; i++) sum += alpha[t - 1][i] * m->move[i][j];
-            alpha[t][j] = sum * m->emit[j][o[t]];
-            scale[t] += alpha[t][j];
-        }
-        for (int j = 0; j < STATES; j++) alpha[t][j] /= scale[t];
-    }
-    for (int i = 0; i < STATES; i++) beta[T - 1][i] = 1.0;
-    for (int t = T - 2; t >= 0; t--)
-        for (int i = 0; i < STATES; i++) {
-            beta[t][i] = 0.0;
-            for (int j = 0; j < STATES; j++)
-                beta[t][i] += m->move[i][j] * m->emit[j][o[t + 1]] * beta[t + 1][j] / scale[t + 1];
-        }
-    memset(count, 0, sizeof(double[STATES][STATES]));
-    for (int t = 0; t + 1 < T; t++)
-        for (int i = 0; i < STATES; i++)
-            for (int j = 0; j < STATES; j++)
-                count[i][j] += alpha[t][i] * m->move[i][j] * m->emit[j][o[t + 1]] * beta[t + 1][j] /
-                               scale[t + 1];
-    free(scale);
-    free(alpha);
-    return DLF_OK;
 }
 
 /* ---- the same as a graph ---- */
@@ -130,16 +73,17 @@ static dlf_status upload(dlf_graph *g, dlf_node n, const double *values)
     return dlf_tensor_upload_f64(dlf_graph_value(g, n), values);
 }
 
-static dlf_status fill(const hmm *h, const model *m, uint64_t seed, int members, double *space)
+static dlf_status fill(const hmm *h, const dlf_hmm *m, uint64_t seed, int members, double *space)
 {
     char name[32];
-    for (int p = 0; p < members; p++) memcpy(space + p * STATES, m[p].start, sizeof m[p].start);
+    for (int p = 0; p < members; p++)
+        memcpy(space + p * STATES, m[p].start, STATES * sizeof *space);
     DLF_TRY(upload(h->g, h->start, space));
     for (int p = 0; p < members; p++)
-        memcpy(space + p * STATES * STATES, m[p].move, sizeof m[p].move);
+        memcpy(space + p * STATES * STATES, m[p].move, STATES * STATES * sizeof *space);
     DLF_TRY(upload(h->g, h->move, space));
     for (int p = 0; p < members; p++)
-        memcpy(space + p * STATES * SYMBOLS, m[p].emit, sizeof m[p].emit);
+        memcpy(space + p * STATES * SYMBOLS, m[p].emit, STATES * SYMBOLS * sizeof *space);
     DLF_TRY(upload(h->g, h->emit, space));
     for (int i = 0; i < members * STATES; i++) space[i] = 1.0;
     DLF_TRY(upload(h->g, dlf_graph_find(h->g, "ones"), space));
@@ -154,20 +98,20 @@ static dlf_status fill(const hmm *h, const model *m, uint64_t seed, int members,
 }
 
 /* Worst relative difference of one member's counts; gradient is dL/dA, likelihood L. */
-static dlf_status compare(const model *m, uint64_t seed, int member, int T, const double *gradient,
-                          double likelihood, double *worst, double *total)
+static dlf_status compare(const dlf_hmm *m, uint64_t seed, int member, int T,
+                          const double *gradient, double likelihood, double *worst, double *total)
 {
-    double count[STATES][STATES];
+    double count[STATES * STATES] = {0.0};
     int *o = malloc((size_t)T * sizeof *o);
     if (!o) return dlf_fail(DLF_ERR_OOM, "compute-graph: out of memory");
     for (int t = 0; t < T; t++) o[t] = symbol(seed, (uint32_t)member, t);
-    const dlf_status status = expected_counts(m, o, T, count);
+    const dlf_status status = dlf_hmm_counts(m, o, T, count, NULL, NULL, NULL);
     free(o);
     *worst = *total = 0.0;
     for (int i = 0; i < STATES && status == DLF_OK; i++)
         for (int j = 0; j < STATES; j++) {
-            const double ours = m->move[i][j] * gradient[i * STATES + j] / likelihood;
-            const double error = fabs(ours - count[i][j]) / count[i][j];
+            const double ours = m->move[i * STATES + j] * gradient[i * STATES + j] / likelihood;
+            const double error = fabs(ours - count[i * STATES + j]) / count[i * STATES + j];
             if (!(error <= *worst)) *worst = error;
             *total += ours;
         }
@@ -209,7 +153,7 @@ dlf_status dlf_compute_graph_hmm(dlf_run *run, double from)
     hmm h = {.T = dlf_run_int(run, "time")};
     const int P = dlf_run_seeds(run);
     const uint64_t seed = dlf_run_seed(run);
-    model *m = malloc((size_t)P * sizeof *m);
+    dlf_hmm *m = calloc((size_t)P, sizeof *m);
     double *space = malloc((size_t)P * (STATES * (STATES + SYMBOLS) + 1) * sizeof *space);
     double worst = 0.0, total_error = 0.0;
     if (!m || !space) {
@@ -219,7 +163,7 @@ dlf_status dlf_compute_graph_hmm(dlf_run *run, double from)
     DLF_TRY_DONE(dlf_run_stage(run, from, "hidden Markov models"));
     DLF_TRY_DONE(dlf_device_open(&ref, "ref"));
     DLF_TRY_DONE(build(&h, ref, P));
-    for (int p = 0; p < P; p++) m[p] = draw_model(seed, (uint32_t)p);
+    for (int p = 0; p < P; p++) DLF_TRY_DONE(draw_model(&m[p], seed, (uint32_t)p));
     DLF_TRY_DONE(fill(&h, m, seed, P, space));
     for (int p = 0; p < P; p++) space[p] = 1.0;
     DLF_TRY_DONE(dlf_tensor_upload_f64(dlf_graph_seed_gradient(h.g, h.likelihood), space));
@@ -241,6 +185,7 @@ dlf_status dlf_compute_graph_hmm(dlf_run *run, double from)
 done:
     dlf_graph_free(h.g);
     dlf_device_close(ref);
+    for (int p = 0; p < P && m; p++) dlf_hmm_free(&m[p]);
     free(space);
     free(m);
     return status;
