@@ -97,6 +97,12 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"task_pairs", "3"},
                                    {"task_steps", "4"},
                                    {"quadratic_rows", "200"},
+                                   {"judge_rows", "64"},
+                                   {"judge_steps", "4"},
+                                   {"orbit_steps", "40"},
+                                   {"ring_steps", "20"},
+                                   {"ring_width", "8"},
+                                   {"ring_batch", "8"},
                                    {"linear_steps", "12"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
@@ -257,6 +263,9 @@ static const struct {
     {"more-data", "cases", "error", 0.0},
     {"more-data", "examples", "error", 1e-3},
     {"more-data", "rows", "risk", 0.0},
+    {"gan", "shifts", "value", 1e-3},
+    {"gan", "orbits", "distance", 0.0},
+    {"gan", "ring", "value", 1e-2},
     {"transfer", "law", "risk", 0.0},
     {"transfer", "time", "time", 1e-3},
     {"transfer", "labels", "scratch", 0.02},

@@ -181,18 +181,6 @@ static dlf_status measure(outcome *o, dlf_run *run, double from, double to)
     return status;
 }
 
-static dlf_status check_of(dlf_run *run, const char *id, dlf_text claim, const double *value,
-                           double expected, double absolute, const char *source)
-{
-    const int seeds = dlf_run_seeds(run);
-    const dlf_estimate e = dlf_estimate_of(value, seeds, 1);
-    dlf_check c = dlf_check_of(id, claim, e);
-    c.expected = expected;
-    c.tolerance = fmax(absolute, 4.0 * e.sd / sqrt(seeds));
-    c.source = source;
-    return dlf_result_check(dlf_run_result(run), c);
-}
-
 static dlf_status checks(const outcome *o, dlf_run *run)
 {
     const int seeds = dlf_run_seeds(run), n = size_of(run, MANY);
@@ -200,22 +188,24 @@ static dlf_status checks(const outcome *o, dlf_run *run)
     char zh[200], en[200];
     snprintf(zh, sizeof zh, "有标签：%d 行的错误率", n);
     snprintf(en, sizeof en, "labelled: error of %d rows", n);
-    DLF_TRY(check_of(run, "labelled", (dlf_text){zh, en}, o->supervised + MANY * seeds,
-                     dlf_supervised_error(signal, d, n), 0.003,
-                     "closed form: Phi(-s/sqrt(s + d/n)); 0.003 or 4 standard errors"));
+    DLF_TRY(dlf_add_near(run, "labelled", (dlf_text){zh, en},
+                         dlf_estimate_of(o->supervised + MANY * seeds, seeds, 1),
+                         dlf_supervised_error(signal, d, n), 0.003,
+                         "closed form: Phi(-s/sqrt(s + d/n)); 0.003 or 4 standard errors"));
     snprintf(zh, sizeof zh, "无标签：%d 行加 10 个标签的错误率", n);
     snprintf(en, sizeof en, "unlabelled: error of %d rows and 10 labels", n);
-    DLF_TRY(check_of(
-        run, "unlabelled", (dlf_text){zh, en}, o->unsupervised + MANY * seeds,
+    DLF_TRY(dlf_add_near(
+        run, "unlabelled", (dlf_text){zh, en},
+        dlf_estimate_of(o->unsupervised + MANY * seeds, seeds, 1),
         dlf_unsupervised_error(signal, d, n), 0.003,
         "Baik, Ben Arous & Peche 2005 and the error of a direction; 0.003 or 4 standard errors"));
     snprintf(zh, sizeof zh, "无标签：第一主方向与类均值方向的 cos²（%d 行）", n);
     snprintf(en, sizeof en,
              "unlabelled: cos² of the first principal direction and the classes' (%d rows)", n);
-    DLF_TRY(
-        check_of(run, "alignment", (dlf_text){zh, en}, o->cos2 + MANY * seeds,
-                 dlf_pca_alignment(signal, d, n), 0.02,
-                 "Baik, Ben Arous & Peche 2005: (1 - c/s^2)/(1 + c/s); 0.02 or 4 standard errors"));
+    DLF_TRY(dlf_add_near(
+        run, "alignment", (dlf_text){zh, en}, dlf_estimate_of(o->cos2 + MANY * seeds, seeds, 1),
+        dlf_pca_alignment(signal, d, n), 0.02,
+        "Baik, Ben Arous & Peche 2005: (1 - c/s^2)/(1 + c/s); 0.02 or 4 standard errors"));
     const dlf_estimate few = dlf_estimate_of(o->cos2 + TOO_FEW * seeds, seeds, 1);
     dlf_check c = dlf_check_of(
         "too_few",

@@ -29,6 +29,18 @@ static inline dlf_status dlf_add_bound(dlf_run *run, const char *id, dlf_text cl
     return dlf_result_check(dlf_run_result(run), c);
 }
 
+/* Adds a check of the mean against a number: within `tolerance`, or 4 standard errors where these
+ * are more. */
+static inline dlf_status dlf_add_near(dlf_run *run, const char *id, dlf_text claim, dlf_estimate e,
+                                      double expected, double tolerance, const char *source)
+{
+    dlf_check c = dlf_check_of(id, claim, e);
+    c.expected = expected;
+    c.tolerance = fmax(tolerance, 4.0 * e.sd / sqrt(e.n));
+    c.source = source;
+    return dlf_result_check(dlf_run_result(run), c);
+}
+
 /* Is the mean above `bound`? Decided by the whole interval; `depends` where it holds the bound. */
 static inline dlf_verdict dlf_verdict_above(dlf_estimate e, double bound)
 {
