@@ -12,9 +12,9 @@ typedef struct small_run {
     uint64_t seed;
     int seeds;
     dlf_setting set[12];    /* ends with {NULL}                                                */
-    const char *refuted[4]; /* checks that must be refuted: sentences that are wrong           */
+    const char *refuted[8]; /* checks that must be refuted: sentences that are wrong           */
     const char
-        *left_out[4]; /* beginnings of ids that so small a run, or a busy machine, leaves open */
+        *left_out[8]; /* beginnings of ids that so small a run, or a busy machine, leaves open */
 } small_run;
 
 static inline bool small_run_begins(const char *const *list, const char *id, bool whole)

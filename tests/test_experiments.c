@@ -103,6 +103,8 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"ring_steps", "20"},
                                    {"ring_width", "8"},
                                    {"ring_batch", "8"},
+                                   {"clips", "64"},
+                                   {"test_clips", "16"},
                                    {"linear_steps", "12"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
@@ -276,6 +278,8 @@ static const struct {
     {"dimension", "learners", "error", 1e-2},
     {"hmm-vs-rnn", "context", "excess", 1e-2},
     {"hmm-vs-rnn", "memory", "loss", 1e-3},
+    {"video", "motion", "parameters", 0.0},
+    {"video", "labels", "theory", 0.0},
     {"few-labels", "mixture", "labelled", 1e-3},
     {"few-labels", "digits", "error", 0.0},
     {"ensemble", "digits", "brier", 1e-3},
