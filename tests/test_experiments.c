@@ -289,6 +289,9 @@ static const struct {
     {"forgetting", "rows", "forgotten", 0.0},
     {"forgetting", "diagonal", "diagonal", 0.0},
     {"forgetting", "first_task", "accuracy", 0.05},
+    {"multi-task", "means", "risk", 0.0},
+    {"multi-task", "representation", "risk", 0.0},
+    {"multi-task", "digits", "error", 0.05},
     {"perceptron", "bound", "mistakes", 0.05}, /* a row on the plane falls on either side */
     {"perceptron", "capacity", "share", 0.0},
     {"perceptron", "online", "mistakes", 0.02},

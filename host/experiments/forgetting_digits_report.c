@@ -125,40 +125,34 @@ static dlf_status checks(const desk *d)
     for (int s = 0; s < S; s++)
         d->value[s] = at_end(d->y, DLF_SPLIT, STRONG, 0, LAST, s) -
                       at_end(d->y, DLF_SPLIT, DLF_NAIVE, 0, LAST, s);
-    c = dlf_check_of("new_classes_ewc",
-                     (dlf_text){"“来的是新类别时 EWC 毫无帮助”：比不保护至多高五个百分点",
-                                "\"where new classes come EWC is of no help\": at most five "
-                                "points above no protection"},
-                     dlf_estimate_of(d->value, S, 1));
-    c.expected = 0.05;
-    c.relation = DLF_AT_MOST;
-    c.source = "van de Ven & Tolias 2019 on MNIST, in direction";
-    DLF_TRY(dlf_result_check(dlf_run_result(d->run), c));
+    DLF_TRY(dlf_add_bound(
+        d->run, "new_classes_ewc",
+        (dlf_text){"“来的是新类别时 EWC 毫无帮助”：比不保护至多高五个百分点",
+                   "\"where new classes come EWC is of no help\": at most five points above no "
+                   "protection"},
+        dlf_estimate_of(d->value, S, 1), DLF_AT_MOST, 0.05,
+        "van de Ven & Tolias 2019 on MNIST, in direction"));
     for (int s = 0; s < S; s++)
         d->value[s] = at_end(d->y, DLF_SPLIT, STRONG, 0, LAST, s) -
                       at_end(d->y, DLF_SPLIT, CHOSEN, 0, LAST, s);
-    c = dlf_check_of("strength_carries_over",
-                     (dlf_text){"“EWC 的强度可以照搬”：在新类别上，像素打乱的好强度与强一百倍的相差"
-                                "不到五个百分点",
-                                "\"EWC's strength carries over\": with new classes what is good "
-                                "for permuted pixels is within five points of a hundred times it"},
-                     dlf_estimate_of(d->value, S, 1));
-    c.expected = 0.05;
-    c.relation = DLF_AT_MOST;
-    c.source = "the sentence; both strengths are shown in figure strength";
-    DLF_TRY(dlf_result_check(dlf_run_result(d->run), c));
+    DLF_TRY(dlf_add_bound(
+        d->run, "strength_carries_over",
+        (dlf_text){"“EWC 的强度可以照搬”：在新类别上，像素打乱的好强度与强一百倍的相差"
+                   "不到五个百分点",
+                   "\"EWC's strength carries over\": with new classes what is good "
+                   "for permuted pixels is within five points of a hundred times it"},
+        dlf_estimate_of(d->value, S, 1), DLF_AT_MOST, 0.05,
+        "the sentence; both strengths are shown in figure strength"));
     for (int s = 0; s < S; s++)
         d->value[s] =
             at_end(d->y, DLF_SPLIT, DLF_REPLAY, 0, LAST, s) / d->y->joint[(long)DLF_SPLIT * S + s];
-    c = dlf_check_of("new_classes_replay",
-                     (dlf_text){"新类别：重放几行旧样本保住联合训练准确率的一半以上",
-                                "new classes: replay of a few rows keeps more than half of joint "
-                                "training's accuracy"},
-                     dlf_estimate_of(d->value, S, 1));
-    c.expected = 0.5;
-    c.relation = DLF_AT_LEAST;
-    c.source = "van de Ven & Tolias 2019, in direction";
-    return dlf_result_check(dlf_run_result(d->run), c);
+    return dlf_add_bound(
+        d->run, "new_classes_replay",
+        (dlf_text){"新类别：重放几行旧样本保住联合训练准确率的一半以上",
+                   "new classes: replay of a few rows keeps more than half of joint "
+                   "training's accuracy"},
+        dlf_estimate_of(d->value, S, 1), DLF_AT_LEAST, 0.5,
+        "van de Ven & Tolias 2019, in direction");
 }
 
 static dlf_status facts(const desk *d)

@@ -156,13 +156,8 @@ static double theory(const lab *l, int c)
 static dlf_status equal(dlf_run *run, const char *id, dlf_text claim, const double *value,
                         double expected, const char *source)
 {
-    const int seeds = dlf_run_seeds(run);
-    const dlf_estimate e = dlf_estimate_of(value, seeds, 1);
-    dlf_check c = dlf_check_of(id, claim, e);
-    c.expected = expected;
-    c.tolerance = fmax(4.0 * e.sd / sqrt(seeds), 0.02 * expected);
-    c.source = source;
-    return dlf_result_check(dlf_run_result(run), c);
+    return dlf_add_law(run, id, claim, dlf_estimate_of(value, dlf_run_seeds(run), 1), expected,
+                       0.02, source);
 }
 
 static dlf_status checks(const lab *l, dlf_run *run)
@@ -227,14 +222,13 @@ static dlf_status sentences(const lab *l, dlf_run *run)
     DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
     for (int s = 0; s < l->seeds; s++)
         value[s] = l->turned[MIDDLE * l->seeds + s] - l->turned[(ANGLES - 1) * l->seeds + s];
-    c = dlf_check_of("similar_forgets_less",
-                     (dlf_text){"“任务越相似，忘得越少”：45° 不比 90° 忘得多（两者之差）",
-                                "\"the more alike, the less is forgotten\": no more at 45° than at "
-                                "90° (difference)"},
-                     dlf_estimate_of(value, l->seeds, 1));
-    c.relation = DLF_AT_MOST;
-    c.source = "the sentence; Evron et al. 2022 and Ramasesh et al. 2021 say otherwise";
-    status = dlf_result_check(dlf_run_result(run), c);
+    status =
+        dlf_add_bound(run, "similar_forgets_less",
+                      (dlf_text){"“任务越相似，忘得越少”：45° 不比 90° 忘得多（两者之差）",
+                                 "\"the more alike, the less is forgotten\": no more at 45° "
+                                 "than at 90° (difference)"},
+                      dlf_estimate_of(value, l->seeds, 1), DLF_AT_MOST, 0.0,
+                      "the sentence; Evron et al. 2022 and Ramasesh et al. 2021 say otherwise");
 done:
     free(value);
     return status;

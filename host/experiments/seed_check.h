@@ -88,6 +88,18 @@ static inline dlf_status dlf_add_within(dlf_run *run, const char *id, dlf_text c
     return dlf_result_check(dlf_run_result(run), c);
 }
 
+/* The mean over seeds follows a law: `expected`, give or take 4 standard errors, or `share` of it
+ * where that is more. */
+static inline dlf_status dlf_add_law(dlf_run *run, const char *id, dlf_text claim, dlf_estimate e,
+                                     double expected, double share, const char *source)
+{
+    dlf_check c = dlf_check_of(id, claim, e);
+    c.expected = expected;
+    c.tolerance = fmax(4.0 * e.sd / sqrt(e.n), share * fabs(expected));
+    c.source = source;
+    return dlf_result_check(dlf_run_result(run), c);
+}
+
 /* Exact arithmetic: no seeds, no interval. */
 static inline dlf_check dlf_check_exact(const char *id, dlf_text claim, double measured)
 {
