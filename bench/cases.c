@@ -44,6 +44,8 @@ static const struct op {
     {"softmax_xent", "softmax_xent", "forward,backward", 1u << CLASSES, "f32"},
     {"conv", "conv", "forward,data,weight", 1u << CONVS, "f32"},
     {"conv1x1", "conv1x1", "forward,data,weight", 1u << POINTWISE, "f32,tf32,f16,bf16"},
+    /* the same with weights packed beforehand */
+    {"conv1x1", "conv1x1_packed", "forward", 1u << POINTWISE, "f32,tf32,f16,bf16"},
     /* y = relu(conv + bias), and the mean and variance of every channel of that y */
     {"conv1x1", "conv1x1_relu", "forward", 1u << POINTWISE, "f32,tf32,f16,bf16"},
     {"conv1x1", "conv1x1_stats", "forward", 1u << POINTWISE, "f32,tf32,f16,bf16"},

@@ -172,8 +172,8 @@ static dlf_status add_best(bench_peers *p)
 static dlf_status add(bench_peers *p, const char *name)
 {
     static const char *const known[] = {
-        "torch", "torch-compile", "torch-layout", "cudnn", "cublaslt",
-        "liger", "quack",         "unfused",      "best",  NULL};
+        "torch", "torch-compile", "torch-layout", "onednn", "cudnn", "cublaslt",
+        "liger", "quack",         "unfused",      "best",   NULL};
     if (!strcmp(name, "best")) return add_best(p);
     if (!strcmp(name, "copy")) return DLF_OK; /* an anchor of every row */
     if (!strcmp(name, "cublas")) name = "cublaslt";

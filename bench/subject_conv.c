@@ -24,6 +24,24 @@ static dlf_status general(bench_subject *s)
     return dlf_conv_weight_grad(&t[CONV_DW], &t[CONV_X], &t[CONV_DY], conv, 0.0);
 }
 
+/* t[CONV_PACKED] as what the op takes. */
+static dlf_conv1x1_packed packed_of(const bench_subject *s)
+{
+    return (dlf_conv1x1_packed){.t = s->t[CONV_PACKED],
+                                .K = s->c.outputs,
+                                .layout = s->c.layout,
+                                .dtype = bench_storage(s)};
+}
+
+static dlf_status pack(bench_subject *s)
+{
+    dlf_conv1x1_packed packed = {.K = 0};
+    const dlf_status status = dlf_conv1x1_pack(&packed, &s->t[CONV_W], s->c.layout);
+    s->t[CONV_PACKED] = packed.t;
+    s->role[CONV_PACKED] = INPUT; /* each device has made its own */
+    return status;
+}
+
 static dlf_status pointwise(bench_subject *s)
 {
     dlf_tensor *t = s->t;
@@ -34,11 +52,13 @@ static dlf_status pointwise(bench_subject *s)
                               .activation = {relu ? DLF_RELU : DLF_LINEAR, 0.0},
                               .tf32 = c->tf32,
                               .version = c->version};
+    const dlf_conv1x1_packed packed = packed_of(s);
     const dlf_conv1x1_fwd forward = {.y = &t[CONV_Y],
                                      .mean = statistics ? &t[CONV_MEAN] : NULL,
                                      .var = statistics ? &t[CONV_VAR] : NULL,
                                      .x = &t[CONV_X],
-                                     .w = &t[CONV_W],
+                                     .w = packed.t.data ? NULL : &t[CONV_W],
+                                     .packed = packed.t.data ? &packed : NULL,
                                      .bias = relu ? &t[CONV_BIAS] : NULL};
     const bool data = conv_direction_of(c) == CONV_DATA;
     const dlf_conv1x1_bwd backward = {.dx = data ? &t[CONV_DX] : NULL,
@@ -92,6 +112,7 @@ dlf_status bench_build_conv(bench_subject *s)
     const dlf_dtype store = bench_storage(s), real = s->device->real;
     const conv_direction direction = conv_direction_of(c);
     s->call = matrix ? pointwise : general;
+    if (conv_is_packed(c)) s->setup = pack;
     account(s);
     if (direction != CONV_DATA)
         DLF_TRY(bench_input(s, CONV_X, store, c->dtype, 5, x[nhwc], 0.3, 1.0));

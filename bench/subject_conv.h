@@ -7,8 +7,20 @@
 
 #include "bench/subject.h"
 
-/* Forward: X, W, BIAS -> Y, MEAN, VAR. Gradients: DY and W -> DX, X and DY -> DW. */
-enum { CONV_X, CONV_W, CONV_BIAS, CONV_Y, CONV_MEAN, CONV_VAR, CONV_DY, CONV_DX, CONV_DW };
+/* Forward: X, W, BIAS -> Y, MEAN, VAR. Gradients: DY and W -> DX, X and DY -> DW. PACKED: W in the
+ * order that our kernels read, made before the first call. */
+enum {
+    CONV_X,
+    CONV_W,
+    CONV_BIAS,
+    CONV_Y,
+    CONV_MEAN,
+    CONV_VAR,
+    CONV_DY,
+    CONV_DX,
+    CONV_DW,
+    CONV_PACKED
+};
 
 typedef enum conv_direction { CONV_FORWARD, CONV_DATA, CONV_WEIGHT } conv_direction;
 
@@ -31,6 +43,10 @@ static inline bool conv_has_relu(const dlf_bench_case *c)
 static inline bool conv_has_statistics(const dlf_bench_case *c)
 {
     return strcmp(c->op, "conv1x1_stats") == 0;
+}
+static inline bool conv_is_packed(const dlf_bench_case *c)
+{
+    return strcmp(c->op, "conv1x1_packed") == 0;
 }
 static inline bool conv_is_pointwise(const dlf_bench_case *c)
 {

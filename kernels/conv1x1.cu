@@ -95,6 +95,20 @@ static dlf_conv1x1_geometry geometry_of(const dlf_tensor *x, const dlf_tensor *y
     return g;
 }
 
+/* No version wants w in another order: packed weights are w itself. */
+extern "C" dlf_status dlf_conv1x1_packed_form_cuda(dlf_dtype *dtype, int64_t *rows,
+                                                   const dlf_tensor *w, dlf_layout)
+{
+    *dtype = w->dtype;
+    *rows = w->shape[1];
+    return DLF_OK;
+}
+
+extern "C" dlf_status dlf_conv1x1_pack_cuda(dlf_tensor *packed, const dlf_tensor *w, dlf_layout)
+{
+    return dlf_tensor_copy(packed, w);
+}
+
 extern "C" dlf_status dlf_conv1x1_forward_cuda(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *conv)
 {
     c1_call call = {geometry_of(io->x, io->y, conv), io, nullptr, conv, io->x, io->w, io->y};

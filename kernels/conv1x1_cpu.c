@@ -31,6 +31,30 @@ static dlf_conv1x1_geometry geometry_of(const dlf_tensor *x, const dlf_tensor *y
     return g;
 }
 
+/* Of w (P,K,C), as far as its panels go. */
+static job weights_job(const dlf_tensor *w, dlf_layout layout)
+{
+    job j = {.columns = w->shape[1], .depth = w->shape[2], .nhwc = layout == DLF_NHWC};
+    cut_blocks(&j);
+    return j;
+}
+
+dlf_status DLF_CPU(conv1x1_packed_form)(dlf_dtype *dtype, int64_t *rows, const dlf_tensor *w,
+                                        dlf_layout layout)
+{
+    const job j = weights_job(w, layout);
+    *dtype = DLF_F32;
+    *rows = panels_size(&j) / j.depth;
+    return DLF_OK;
+}
+
+dlf_status DLF_CPU(conv1x1_pack)(dlf_tensor *packed, const dlf_tensor *w, dlf_layout layout)
+{
+    const job j = weights_job(w, layout);
+    const int threads = dlf_cpu_threads(w, (double)dlf_tensor_count(w));
+    return pack_members(packed->data, packed->stride, &j, w, true, j.depth, threads);
+}
+
 dlf_status DLF_CPU(conv1x1_forward)(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *conv)
 {
     if (conv->version > 1)
@@ -48,6 +72,7 @@ dlf_status DLF_CPU(conv1x1_forward)(const dlf_conv1x1_fwd *io, const dlf_conv1x1
              .columns = g.K,
              .depth = g.C,
              .nhwc = nhwc};
+    j.packed = io->packed != NULL;
     j.out.finished = !io->residual && !io->bias && conv->activation.kind == DLF_LINEAR;
     if (!io->mean) return product(&j, io->w, true, g.C);
     cut(&j);

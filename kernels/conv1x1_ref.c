@@ -66,6 +66,22 @@ static void statistics(const dlf_conv1x1_fwd *io, const dlf_conv1x1_geometry *g,
     }
 }
 
+/* Packed weights are w itself. */
+dlf_status dlf_conv1x1_packed_form_ref(dlf_dtype *dtype, int64_t *rows, const dlf_tensor *w,
+                                       dlf_layout layout)
+{
+    (void)layout;
+    *dtype = w->dtype;
+    *rows = w->shape[1];
+    return DLF_OK;
+}
+
+dlf_status dlf_conv1x1_pack_ref(dlf_tensor *packed, const dlf_tensor *w, dlf_layout layout)
+{
+    (void)layout;
+    return dlf_tensor_copy(packed, w);
+}
+
 dlf_status dlf_conv1x1_forward_ref(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *conv)
 {
     const dlf_conv1x1_geometry g = geometry(io->x, io->y, *conv);

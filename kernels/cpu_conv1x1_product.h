@@ -276,17 +276,6 @@ static void task_nchw(const job *j, const c1_task *t, int64_t next, float *input
 
 /* ---- the whole ---- */
 
-/* w as floats, if it is not. */
-static const float *weights_as_floats(float *out, const dlf_tensor *w, int64_t p, int64_t n)
-{
-    return dlf_cpu_load(out, w->data, w->dtype, c1_member(w, p), n);
-}
-
-static float *floats_of(int64_t n)
-{
-    return aligned_alloc(64, ((size_t)n * sizeof(float) + 63) / 64 * 64);
-}
-
 /* The next task of a thread that has done `task`, or -1 for none yet: its neighbour, as far as a
  * chunk goes. */
 static int64_t task_after(int64_t task, int64_t chunk, int64_t *chunks_taken)
@@ -301,23 +290,24 @@ static int64_t task_after(int64_t task, int64_t chunk, int64_t *chunks_taken)
 static dlf_status product(job *j, const dlf_tensor *w, bool forward, int64_t C)
 {
     cut(j);
-    const bool convert = w->dtype != DLF_F32,
-               shared_tiles = !j->nhwc && j->groups > 1 && !in_rows(j);
-    const int64_t members = w->shape[0], unit = j->nhwc ? j->width : j->rows;
-    const int64_t own = parts(j->columns, unit) * unit * j->depth;
+    const bool shared_tiles = !j->nhwc && j->groups > 1 && !in_rows(j);
+    const bool needed = j->nhwc || !forward || w->dtype != DLF_F32;
+    const bool pack = !j->packed && (needed || j->M >= PACKED_FROM);
+    const int64_t members = w->shape[0], own = panels_size(j);
     const double work = (double)j->P * (double)j->M * (double)j->columns * (double)j->depth;
     const int threads = dlf_cpu_threads(j->out.t, work / VEC);
-    j->panels = j->nhwc || !forward || convert;
-    const int64_t weights = j->panels ? members * own + (convert ? own : 0) : 0;
+    j->panels = pack || j->packed;
+    const int64_t weights = pack ? members * own : 0;
     const int64_t inputs = shared_tiles ? j->P * j->tiles * j->depth * j->positions : 0;
     float *packed = floats_of(weights + inputs + 1);
     if (!packed) return dlf_fail(DLF_ERR_OOM, "conv1x1: no memory for packing");
-    for (int64_t p = 0; j->panels && p < members; p++)
-        pack_weights(packed + p * own, j,
-                     weights_as_floats(packed + members * own, w, p, j->columns * j->depth),
-                     forward, C, threads);
-    j->w = j->panels ? packed : w->data;
-    j->w_member = members == 1 ? 0 : j->panels ? own : w->stride;
+    const dlf_status status = pack ? pack_members(packed, own, j, w, forward, C, threads) : DLF_OK;
+    if (status != DLF_OK) {
+        free(packed);
+        return status;
+    }
+    j->w = pack ? packed : w->data;
+    j->w_member = members == 1 ? 0 : pack ? own : w->stride;
     j->inputs = shared_tiles ? packed + weights : NULL;
     if (shared_tiles) pack_inputs(j, threads);
 

@@ -22,9 +22,10 @@ enum {
     IN_L2 = 1 << 18, /* floats that stay in L2: half of it                                       */
     LEAST_TILE = 96, /* positions: below, w streams by too often, and groups share tiles instead */
     FEWEST_TILES = 10, /* so many at least, if they are not smaller than that                     */
-    TASKS = 24,       /* as many at least, if the shape has them                                  */
+    TASKS = 24, /* as many at least, if the shape has them                                  */
+    PACKED_FROM = 4096, /* positions: w is packed in NCHW, too */
     GROUP = 64,       /* least channels of a task that shares its tile                            */
-    AHEAD_PACKED = 12 /* channels from the one that is packed to the one that is fetched          */
+    AHEAD_PACKED = 12 /* channels from the packed one to the fetched one */
 };
 
 static int64_t parts(int64_t a, int64_t b)
@@ -51,21 +52,34 @@ typedef struct job {
     int64_t groups, group; /* of channels; the largest                             */
     const float *w;        /* member p at p * w_member: panels, or rows as they are */
     int64_t w_member;
-    bool panels;
+    bool packed;   /* w is panels already                                                        */
+    bool panels;   /* w is, or becomes, panels                                                   */
     float *inputs; /* NCHW: packed for all groups, a tile after the other, or NULL  */
     c1_stat *part; /* (P, tiles, columns), or NULL                                  */
 } job;
 
 /* ---- how it is cut ---- */
 
+/* Register blocks, and with them the panels of w. */
+static void cut_blocks(job *j)
+{
+    const bool narrow = j->nhwc && j->columns <= NR;
+    j->width = !j->nhwc ? EVEN : narrow ? NR : WIDE;
+    j->rows = !j->nhwc ? EVEN_ROWS : narrow ? MR : WIDE_ROWS;
+}
+
+/* Channels of a panel of w. */
+static int64_t panel_of(const job *j)
+{
+    return j->nhwc ? j->width : j->rows;
+}
+
 /* Tiles and groups, from the shape alone. */
 static void cut(job *j)
 {
     const int64_t image = j->in.at.per_image, depth = least(j->depth, DEPTH);
     const bool by_image = !j->nhwc && (image % VEC == 0 || image >= 32 * VEC);
-    const bool narrow = j->nhwc && j->columns <= NR;
-    j->width = !j->nhwc ? EVEN : narrow ? NR : WIDE;
-    j->rows = !j->nhwc ? EVEN_ROWS : narrow ? MR : WIDE_ROWS;
+    cut_blocks(j);
     j->per_run = by_image ? image : j->M;
     const int64_t runs = j->P * (j->M / j->per_run), fit = IN_L2 / depth / EVEN * EVEN;
     const int64_t tile = j->nhwc ? TILE : least(TILE_NCHW, fit);
@@ -76,7 +90,7 @@ static void cut(job *j)
     j->tiles = j->M / j->per_run * j->run_tiles;
     j->positions = parts(parts(j->per_run, EVEN), j->run_tiles) * EVEN;
 
-    const int64_t unit = j->nhwc ? j->width : j->rows, units = parts(j->columns, unit);
+    const int64_t unit = panel_of(j), units = parts(j->columns, unit);
     int64_t wanted = parts(TASKS, j->P * j->tiles);
     if (!j->nhwc && j->P * j->tiles >= FEWEST_TILES) wanted = 1;
     wanted = least(wanted, parts(j->columns, GROUP));
@@ -103,7 +117,7 @@ static void place_tile(const job *j, c1_task *t)
 static c1_task task_of(const job *j, int64_t task)
 {
     const int64_t each = j->tiles * j->groups, g = task % each / j->tiles;
-    const int64_t unit = j->nhwc ? j->width : j->rows;
+    const int64_t unit = panel_of(j);
     c1_task t = {.p = task / each, .t = task % j->tiles};
     t.k0 = part_first(g, j->groups, j->columns, unit);
     t.channels = part_first(g + 1, j->groups, j->columns, unit) - t.k0;
@@ -113,11 +127,16 @@ static c1_task task_of(const job *j, int64_t task)
 
 /* ---- packing ---- */
 
+static float *floats_of(int64_t n)
+{
+    return aligned_alloc(64, ((size_t)n * sizeof(float) + 63) / 64 * 64);
+}
+
 /* Panels of `width` columns (NHWC) or `rows` rows (NCHW) of w over the whole depth. */
 static void pack_weights(float *out, const job *j, const float *w, bool forward, int64_t C,
                          int threads)
 {
-    const int64_t width = j->nhwc ? j->width : j->rows, panels = parts(j->columns, width);
+    const int64_t width = panel_of(j), panels = parts(j->columns, width);
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t t = 0; t < panels; t++) {
         const int64_t first = t * width, n = least(width, j->columns - first);
@@ -128,6 +147,28 @@ static void pack_weights(float *out, const job *j, const float *w, bool forward,
         else
             pack_a(to, width, from, forward ? C : 1, forward ? 1 : C, j->depth, n);
     }
+}
+
+/* Floats of a member's panels. */
+static int64_t panels_size(const job *j)
+{
+    return parts(j->columns, panel_of(j)) * panel_of(j) * j->depth;
+}
+
+/* Panels of every member of w, `apart` floats from each other. */
+static dlf_status pack_members(float *out, int64_t apart, const job *j, const dlf_tensor *w,
+                               bool forward, int64_t C, int threads)
+{
+    const int64_t size = j->columns * j->depth;
+    float *floats = w->dtype == DLF_F32 ? NULL : floats_of(size);
+    if (!floats && w->dtype != DLF_F32)
+        return dlf_fail(DLF_ERR_OOM, "conv1x1: no memory for weights as floats");
+    for (int64_t p = 0; p < w->shape[0]; p++)
+        pack_weights(out + p * apart, j,
+                     dlf_cpu_load(floats, w->data, w->dtype, c1_member(w, p), size), forward, C,
+                     threads);
+    free(floats);
+    return DLF_OK;
 }
 
 /* Positions of a tile at equal distances that lie within one of its panels, NCHW: EVEN positions

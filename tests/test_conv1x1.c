@@ -246,6 +246,47 @@ static void moments_of_what_is_stored(const c1_case *c, const side *s)
     free(y);
 }
 
+/* The bits of what a forward call wrote, as doubles. */
+typedef struct written {
+    double *v[3];
+} written;
+
+static written outputs_of(const dlf_conv1x1_fwd *io)
+{
+    const dlf_tensor *const out[] = {io->y, io->mean, io->var};
+    written w = {{NULL}};
+    for (int i = 0; i < 3; i++) {
+        if (!out[i]) continue;
+        w.v[i] = malloc((size_t)dlf_tensor_count(out[i]) * sizeof(double));
+        assert_non_null(w.v[i]);
+        OK(dlf_tensor_download_f64(w.v[i], out[i]));
+    }
+    return w;
+}
+
+/* With weights packed beforehand the same bits come out, all of them, over whatever was there. */
+static void packed_gives_the_same(const dlf_conv1x1_fwd *with_w, const dlf_conv1x1 *conv)
+{
+    dlf_conv1x1_fwd io = *with_w;
+    dlf_conv1x1_packed packed = {.K = 0};
+    const dlf_tensor *const out[] = {io.y, io.mean, io.var};
+    const written want = outputs_of(&io);
+    for (int i = 0; i < 3; i++)
+        if (out[i]) OK(dlf_tensor_zero((dlf_tensor *)(uintptr_t)out[i]));
+    OK(dlf_conv1x1_pack(&packed, io.w, conv->layout));
+    io.w = NULL, io.packed = &packed;
+    OK(dlf_conv1x1_forward(&io, conv));
+    const written got = outputs_of(&io);
+    for (int i = 0; i < 3; i++) {
+        if (!out[i]) continue;
+        const size_t bytes = (size_t)dlf_tensor_count(out[i]) * sizeof(double);
+        if (memcmp(want.v[i], got.v[i], bytes))
+            fail_msg("%s differs with packed weights", i == 0 ? "y" : i == 1 ? "mean" : "var");
+        free(want.v[i]), free(got.v[i]);
+    }
+    dlf_conv1x1_packed_free(&packed);
+}
+
 /* Runs the case. False: this version does not fit the case (never for version 0 and 1). */
 static bool run(c1_case c)
 {
@@ -276,6 +317,7 @@ static bool run(c1_case c)
             agree(&c, &dev, &ref, VAR, 4.0 * y, 1e-5);
             moments_of_what_is_stored(&c, &dev);
         }
+        if (!c.in_place && c.version <= 1) packed_gives_the_same(&fwd, &conv);
     }
     status = dlf_conv1x1_backward(&bwd, &conv);
     const bool backward = status != DLF_ERR_NO_KERNEL;
@@ -610,6 +652,42 @@ static void same_bits_again(void **state)
     }
 }
 
+/* What happens to w after packing does not show, until it is packed again. */
+static void packed_weights_are_a_copy(void **state)
+{
+    (void)state;
+    for (int layout = 0; layout < 2; layout++) {
+        const c1_case c = {.P = 2, .N = 2, .C = 9, .K = 11, .H = 4, .W = 4, .layout = layout};
+        side dev = {0}, ref = {0};
+        build(&c, &dev, &ref);
+        const dlf_conv1x1 conv = options(&c);
+        dlf_conv1x1_fwd io = forward_of(&c, &dev);
+        dlf_tensor *w = &dev.o[W].t;
+        dlf_conv1x1_packed packed = {.K = 0};
+        OK(dlf_conv1x1_pack(&packed, w, conv.layout));
+        OK(dlf_conv1x1_forward(&io, &conv));
+        const written before = outputs_of(&io);
+        float *other = kt_random(dlf_tensor_count(w), 99, 1.0f, 0.0f);
+        OK(dlf_tensor_upload(w, other));
+        OK(dlf_conv1x1_forward(&io, &conv));
+        const written after = outputs_of(&io);
+        const size_t bytes = (size_t)dlf_tensor_count(io.y) * sizeof(double);
+        assert_memory_not_equal(before.v[0], after.v[0], bytes);
+        io.w = NULL, io.packed = &packed;
+        for (int again = 0; again < 2; again++) {
+            if (again) OK(dlf_conv1x1_pack(&packed, w, conv.layout));
+            OK(dlf_conv1x1_forward(&io, &conv));
+            const written now = outputs_of(&io);
+            assert_memory_equal(now.v[0], again ? after.v[0] : before.v[0], bytes);
+            free(now.v[0]);
+        }
+        free(before.v[0]), free(after.v[0]), free(other);
+        dlf_conv1x1_packed_free(&packed);
+        release(&dev), release(&ref);
+    }
+    dlf_conv1x1_packed_free(NULL);
+}
+
 /* ---- extremes ------------------------------------------------------------------------------- */
 
 /* A NaN in x makes its position NaN in all channels and no other; relu does not hide it. */
@@ -705,89 +783,58 @@ static void refusals_say_why(void **state)
     dlf_tensor_free(&x), dlf_tensor_free(&w), dlf_tensor_free(&y), dlf_tensor_free(&bad);
 }
 
-/* ---- the plan ------------------------------------------------------------------------------- */
-
-static dlf_conv1x1_choice plan(const char *name, dlf_conv1x1_op op, dlf_dtype dtype, bool tf32,
-                               int64_t C, int64_t K, int64_t M)
-{
-    dlf_conv1x1_gpu gpu;
-    dlf_conv1x1_choice c;
-    OK(dlf_conv1x1_gpu_find(&gpu, name));
-    const dlf_conv1x1_geometry g = {.P = 1, .N = 1, .C = C, .K = K, .M = M};
-    const dlf_conv1x1 conv = {.tf32 = tf32};
-    dlf_conv1x1_plan(&c, op, &g, dtype, &conv, &gpu);
-    return c;
-}
-
-static void expect(dlf_conv1x1_choice c, int version, bool memory_bound, const char *why)
-{
-    if (c.version != version || c.memory_bound != memory_bound || !strstr(c.reason, why))
-        fail_msg("version %d, %s-bound, \"%s\"; expected %d, \"%s\"", c.version,
-                 c.memory_bound ? "memory" : "compute", c.reason, version, why);
-}
-
-/* Every branch of it, and the numbers of one case by hand. */
-static void plan_says_which_and_why(void **state)
+static void packed_weights_that_do_not_fit(void **state)
 {
     (void)state;
-    const dlf_conv1x1_op fwd = DLF_CONV1X1_FORWARD, dw = DLF_CONV1X1_BACKWARD_WEIGHT;
-    const int64_t M = 128 * 56 * 56;
-    const dlf_conv1x1_choice c = plan("NVIDIA H200", fwd, DLF_BF16, false, 64, 256, M);
-    expect(c, 3, true, "stays on chip");
-    assert_true(c.bytes == 2.0 * ((double)M * 320.0 + 64.0 * 256.0));
-    assert_true(c.flops == 2.0 * (double)M * 64.0 * 256.0 && c.rate == DLF_CONV1X1_16_BIT);
-    assert_true(fabs(c.intensity / (c.flops / c.bytes) - 1.0) < 1e-12);
-    assert_true(fabs(c.floor_us / (1e6 * c.bytes / 4.8e12) - 1.0) < 1e-12);
-    expect(plan("H200", fwd, DLF_BF16, false, 512, 2048, 128 * 49), 2, false, "compute-bound");
-    expect(plan("H200", fwd, DLF_F32, false, 256, 256, M), 1, false, "float multiply-adds");
-    expect(plan("H200", fwd, DLF_F32, false, 8, 8, M), 3, true, "stays on chip");
-    expect(plan("H200", fwd, DLF_F32, true, 64, 64, M), 3, true, "tf32");
-    expect(plan("H200", fwd, DLF_F32, true, 1024, 1024, M), 2, false, "tf32");
-    expect(plan("H200", fwd, DLF_BF16, false, 1280, 64, M), 2, true, "KiB of shared memory");
-    expect(plan("H200", fwd, DLF_BF16, false, 64, 64, 49), 2, true, "no second one");
-    expect(plan("H200", DLF_CONV1X1_BACKWARD_DATA, DLF_BF16, false, 64, 1280, M), 2, true,
-           "KiB of shared memory"); /* its depth is K */
-    expect(plan("H200", dw, DLF_F16, false, 64, 64, M), 2, true, "weight gradient");
-    expect(plan("H200", dw, DLF_F32, false, 8, 8, M), 1, true, "memory-bound");
-    expect(plan("Tesla T4", fwd, DLF_F16, false, 512, 512, M), 1, false, "7.5");
-    expect(plan("Tesla T4", dw, DLF_F16, false, 512, 512, M), 1, false, "7.5");
-    expect(plan("Tesla T4", fwd, DLF_F32, false, 8, 8, M), 1, true, "67 KiB of shared memory");
-    dlf_conv1x1_gpu gpu;
-    assert_int_equal(dlf_conv1x1_gpu_find(&gpu, "Voodoo 2"), DLF_ERR_NOT_FOUND);
-    assert_non_null(strstr(dlf_error_message(), "H200"));
-}
-
-/* A measured row goes before the model, for its GPU, op, rate and intensities only. */
-static void measured_crossovers_win(void **state)
-{
-    (void)state;
-    const dlf_conv1x1_crossover table[] = {
-        {"H200", DLF_CONV1X1_FORWARD, DLF_CONV1X1_16_BIT, 0.0, 40.0, 1},
-        {"H200", DLF_CONV1X1_FORWARD, DLF_CONV1X1_16_BIT, 40.0, 90.0, 2},
-        {NULL, 0, 0, 0.0, 0.0, 0}};
-    const int64_t M = 128 * 56 * 56;
-    const struct {
-        const char *gpu;
-        dlf_conv1x1_op op;
-        dlf_dtype dtype;
-        int64_t K;
-        int version;
-        bool by_table;
-    } rows[] = {{"H200", DLF_CONV1X1_FORWARD, DLF_BF16, 64, 1, true},
-                {"H200", DLF_CONV1X1_FORWARD, DLF_BF16, 256, 2, true},
-                {"A100", DLF_CONV1X1_FORWARD, DLF_BF16, 64, 3, false},
-                {"H200", DLF_CONV1X1_BACKWARD_DATA, DLF_BF16, 64, 3, false},
-                {"H200", DLF_CONV1X1_FORWARD, DLF_F32, 64, 1, false}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        dlf_conv1x1_gpu gpu;
-        dlf_conv1x1_choice c;
-        OK(dlf_conv1x1_gpu_find(&gpu, rows[i].gpu));
-        const dlf_conv1x1_geometry g = {.P = 1, .N = 1, .C = 64, .K = rows[i].K, .M = M};
-        const dlf_conv1x1 conv = {.version = 0};
-        dlf_conv1x1_plan_with(&c, rows[i].op, &g, rows[i].dtype, &conv, &gpu, table);
-        expect(c, rows[i].version, c.memory_bound, rows[i].by_table ? "measured" : "");
-        assert_true(rows[i].by_table || !strstr(c.reason, "measured"));
+    dlf_tensor x = kt_tensor(kt_dev, NULL, 2, 3, 4, 5, 5), w = kt_tensor(kt_dev, NULL, 2, 6, 4);
+    dlf_tensor y = kt_tensor(kt_dev, NULL, 2, 3, 6, 5, 5), w3 = kt_tensor(kt_dev, NULL, 3, 6, 4);
+    dlf_tensor w5 = kt_tensor(kt_dev, NULL, 2, 6, 5), w7 = kt_tensor(kt_dev, NULL, 2, 7, 4);
+    const dlf_conv1x1 conv = {.layout = DLF_NCHW};
+    dlf_conv1x1_packed packed = {.K = 0};
+    dlf_conv1x1_fwd io = {.y = &y, .x = &x, .packed = &packed};
+    assert_int_equal(dlf_conv1x1_pack(&packed, &x, DLF_NCHW), DLF_ERR_SHAPE); /* not 3 axes */
+    assert_int_equal(dlf_conv1x1_pack(&packed, &w, (dlf_layout)7), DLF_ERR_ARG);
+    assert_null(packed.t.data);
+    assert_int_equal(dlf_conv1x1_forward(&io, &conv), DLF_ERR_SHAPE); /* never packed */
+    assert_non_null(strstr(dlf_error_message(), "packed is not allocated"));
+    OK(dlf_conv1x1_pack(&packed, &w, DLF_NCHW));
+    OK(dlf_conv1x1_forward(&io, &conv));
+    io.w = &w;
+    assert_int_equal(dlf_conv1x1_forward(&io, &conv), DLF_ERR_ARG);
+    assert_non_null(strstr(dlf_error_message(), "only one"));
+    io.w = NULL;
+    /* filled anew from another shape, for another layout */
+    const dlf_tensor *const others[] = {&w3, &w5, &w7};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(dlf_conv1x1_pack(&packed, others[i], DLF_NCHW), DLF_ERR_SHAPE);
+    assert_int_equal(dlf_conv1x1_pack(&packed, &w, DLF_NHWC), DLF_ERR_SHAPE);
+    assert_non_null(strstr(dlf_error_message(), "free it first"));
+    /* used for another layout, depth, number of channels or of members */
+    for (int i = 0; i < 3; i++) {
+        dlf_conv1x1_packed other = {.K = 0};
+        OK(dlf_conv1x1_pack(&other, others[i], DLF_NCHW));
+        io.packed = &other;
+        assert_int_equal(dlf_conv1x1_forward(&io, &conv), DLF_ERR_SHAPE);
+        dlf_conv1x1_packed_free(&other);
     }
+    dlf_conv1x1_packed last = {.K = 0};
+    OK(dlf_conv1x1_pack(&last, &w, DLF_NHWC));
+    io.packed = &last;
+    assert_int_equal(dlf_conv1x1_forward(&io, &conv), DLF_ERR_SHAPE);
+    assert_non_null(strstr(dlf_error_message(), "packed is for NHWC"));
+    dlf_conv1x1_packed_free(&last), dlf_conv1x1_packed_free(&packed);
+    if (kt_dev->real == DLF_F32) { /* of another type */
+        const int64_t shape[] = {2, 6, 4};
+        dlf_tensor half;
+        OK(dlf_tensor_init(&half, kt_dev, DLF_F16, 3, shape));
+        OK(dlf_tensor_zero(&half));
+        OK(dlf_conv1x1_pack(&packed, &half, DLF_NCHW));
+        io.packed = &packed;
+        assert_int_equal(dlf_conv1x1_forward(&io, &conv), DLF_ERR_SHAPE);
+        dlf_conv1x1_packed_free(&packed), dlf_tensor_free(&half);
+    }
+    dlf_tensor *all[] = {&x, &y, &w, &w3, &w5, &w7};
+    for (int i = 0; i < 6; i++) dlf_tensor_free(all[i]);
 }
 
 int main(int argc, char **argv)
@@ -807,8 +854,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(nan_stays_at_its_position),
         cmocka_unit_test(infinities),
         cmocka_unit_test(refusals_say_why),
-        cmocka_unit_test(plan_says_which_and_why),
-        cmocka_unit_test(measured_crossovers_win),
+        cmocka_unit_test(packed_weights_are_a_copy),
+        cmocka_unit_test(packed_weights_that_do_not_fit),
     };
     kt_open(argc, argv);
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

@@ -221,6 +221,9 @@ static void pointwise(void **state)
                                          .w = w,
                                          .scale = scale,
                                          .shift = shift};
+            dlf_conv1x1_packed packed = {.K = 0};
+            OK(dlf_conv1x1_pack(&packed, w, conv.layout));
+            dlf_conv1x1_packed_free(&packed);
             dlf_status status = dlf_conv1x1_forward(&fwd, &conv);
             if (status != DLF_ERR_NO_KERNEL || version == 1) OK(status);
             status = dlf_conv1x1_backward(&bwd, &conv);

@@ -20,7 +20,7 @@ is no cold mode elsewhere), on a GPU a block larger than the L2 is overwritten.
 formula would take minutes.
 
 As `torch-compile` the same functions go through torch.compile; as `torch-layout` convolutions have one way, that of
-the case's own layout.
+the case's own layout, and as `onednn`, in that layout, oneDNN with weights packed beforehand.
 """
 import importlib
 import importlib.metadata
@@ -61,7 +61,7 @@ def flusher():
 class Torch:
     def __init__(self, threads, device, compiled=False):
         import torch
-        self.torch, self.device, self.compiled, self.same_layout = torch, device, compiled, False
+        self.torch, self.device, self.compiled, self.only = torch, device, compiled, None
         self.flush = flusher() if device == "cpu" else None
         self.operands, self.last, self.built, self.found = [], None, {}, {}
         self.call, self.want, self.kept, self.note = None, None, [], ""
@@ -179,7 +179,7 @@ class Torch:
     # ---- PyTorch's ways -----------------------------------------------------------------------------------
 
     def convolution(self, op, direction, o, sizes, groups):
-        """Ways to compute it, by name. Layouts: those of x and of w; onednn: w packed beforehand."""
+        """Ways to compute it, by name. Layouts: those of x and of w; onednn_: w packed beforehand."""
         torch, x, w, b = self.torch, o["x"], o["w"], o.get("b")
         outputs, kernel, stride, pad = sizes
         conv = torch.nn.functional.conv2d
@@ -201,16 +201,28 @@ class Torch:
         ways = {"contiguous": way(torch.contiguous_format), "channels_last": way(torch.channels_last)}
         if self.device == "cpu" and direction == "forward" and x.dtype == torch.float32:
             steps = [pad] * 2, [stride] * 2, [1, 1]
-            xl, wl = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
-            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(wl.to_mkldnn(), *steps, groups, list(xl.shape))
             fused = torch.ops.mkldnn._convolution_pointwise
             act = "relu" if b is not None else "none"
 
-            def onednn():
-                y = fused(xl, packed, b, *steps, groups, act, [], "")
-                return (y, *torch.var_mean(y, (0, 2, 3), correction=0)) if op == "conv1x1_stats" else y
-            ways["onednn"] = onednn
+            def onednn(layout):
+                xl, wl = (t.contiguous(memory_format=layout) for t in (x, w))
+                packed = torch._C._nn.mkldnn_reorder_conv2d_weight(wl.to_mkldnn(), *steps, groups, list(xl.shape))
+
+                def call():
+                    y = fused(xl, packed, b, *steps, groups, act, [], "")
+                    return (y, *torch.var_mean(y, (0, 2, 3), correction=0)) if op == "conv1x1_stats" else y
+                return call
+            ways["onednn_contiguous"] = onednn(torch.contiguous_format)
+            ways["onednn_channels_last"] = onednn(torch.channels_last)
         return ways
+
+    def chosen(self, ways, layout):
+        """Those that take part under the name of this peer."""
+        own = "channels_last" if layout == "nhwc" else "contiguous"
+        names = {"torch-layout": [own], "onednn": ["onednn_" + own]}.get(self.only, ways)
+        if not all(name in ways for name in names):
+            raise ValueError("oneDNN packs weights for f32 convolutions forward on a CPU only")
+        return {name: ways[name] for name in names}
 
     def fastest(self, ways):
         """Its name, of three calls each."""
@@ -231,15 +243,14 @@ class Torch:
         if convolution:
             self.torch.backends.cudnn.allow_tf32 = dtype == "tf32"
             self.torch.backends.cudnn.benchmark = True  # its own search for the fastest algorithm
-            ways = self.convolution(op, direction, o, convolution, groups)
-            if self.same_layout:
-                own = "channels_last" if layout == "nhwc" else "contiguous"
-                ways = {own: ways[own]}
+            ways = self.chosen(self.convolution(op, direction, o, convolution, groups), layout)
             key = op, direction, dtype, *shape, layout, groups, *convolution
             if key not in self.found:  # later passes take the way that the first one found
                 self.found[key] = self.fastest(ways)
             self.note = self.found[key]
             return ways[self.note]
+        if self.only == "onednn":
+            raise ValueError("it packs weights of convolutions, and this has none")
         return self.way(op, direction, o, groups)
 
     def overwrites(self, t):
@@ -464,7 +475,7 @@ def start(request):
         version = f"{package} {importlib.metadata.version(package)}, "
     compiled = name == "torch-compile"
     made = peer(threads, request["device"], compiled)
-    made.same_layout = name == "torch-layout"  # convolutions: what data in the case's layout gets
+    made.only = name  # of a convolution's ways
     return made, f"{version}PyTorch {made.torch.__version__}{', torch.compile' if compiled else ''}, {threads} threads"
 
 

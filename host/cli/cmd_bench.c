@@ -322,7 +322,7 @@ static const cli_flag flags[] = {
     CLI_FLAG("versions", 0, "N", "也测每个内核的第 1 到第 N 版",
              "versions 1..N of each kernel, too"),
     CLI_FLAG(
-        "against", 0, "torch,torch-compile,torch-layout,cudnn,cublaslt,liger,quack,unfused|best",
+        "against", 0, "torch,torch-compile,torch-layout,onednn,cudnn,cublaslt,liger,quack,unfused|best",
         "对手；与 dlf 轮流计时。best：这里能用的库；unfused：自己的内核逐个调用",
         "peers; they take turns with dlf. best: the libraries that work here; unfused: our own "
         "kernels one after another"),

@@ -81,10 +81,88 @@ static dlf_status missing(const char *op, const char *name)
     return dlf_fail(DLF_ERR_ARG, "%s: %s is missing", op, name);
 }
 
+/* ---- packed weights ---- */
+
+/* Memory for them, in the form that the device's kernels want. */
+static dlf_status new_packed(dlf_conv1x1_packed *packed, const dlf_tensor *w, dlf_layout layout)
+{
+    int64_t shape[] = {w->shape[0], 0, w->shape[2]};
+    dlf_dtype dtype;
+    DLF_TRY(w->device->ops->conv1x1_packed_form(&dtype, &shape[1], w, layout));
+    DLF_TRY(dlf_tensor_init(&packed->t, w->device, dtype, 3, shape));
+    packed->K = w->shape[1];
+    packed->layout = layout;
+    packed->dtype = w->dtype;
+    return DLF_OK;
+}
+
+static bool packed_like(const dlf_conv1x1_packed *packed, const dlf_tensor *w, dlf_layout layout)
+{
+    const dlf_tensor *t = &packed->t;
+    return t->device == w->device && packed->dtype == w->dtype && packed->layout == layout &&
+           t->shape[0] == w->shape[0] && packed->K == w->shape[1] && t->shape[2] == w->shape[2];
+}
+
+dlf_status dlf_conv1x1_pack(dlf_conv1x1_packed *packed, const dlf_tensor *w, dlf_layout layout)
+{
+    DLF_CALL("conv1x1_pack", DLF_OPERAND("w", w, DLF_STORAGE, false, NULL));
+    if (layout != DLF_NCHW && layout != DLF_NHWC)
+        return dlf_fail(DLF_ERR_ARG, "conv1x1_pack: there is no layout number %d", (int)layout);
+    DLF_TRY(dlf_call_axes(&call, "w", w, 3));
+    if (!packed->t.data) DLF_TRY(new_packed(packed, w, layout));
+    if (!packed_like(packed, w, layout))
+        return dlf_call_refuse(&call,
+                               "packed was filled from a w (%lld,%lld,%lld) %s on %s for %s; free "
+                               "it first",
+                               (long long)packed->t.shape[0], (long long)packed->K,
+                               (long long)packed->t.shape[2], dlf_dtype_name(packed->dtype),
+                               packed->t.device->info.backend,
+                               packed->layout == DLF_NHWC ? "NHWC" : "NCHW");
+    DLF_RUN(conv1x1_pack, w->device, &packed->t, w, layout);
+}
+
+void dlf_conv1x1_packed_free(dlf_conv1x1_packed *packed)
+{
+    if (!packed) return;
+    dlf_tensor_free(&packed->t);
+    *packed = (dlf_conv1x1_packed){.K = 0};
+}
+
+/* Do they fit x (P,..) and this layout? */
+static dlf_status check_packed(const dlf_call *call, const dlf_conv1x1_packed *packed,
+                               const dlf_conv1x1_geometry *g, dlf_dtype dtype, dlf_layout layout)
+{
+    const dlf_tensor *t = &packed->t;
+    if (packed->layout != layout)
+        return dlf_call_refuse(call, "packed is for %s",
+                               packed->layout == DLF_NHWC ? "NHWC" : "NCHW");
+    if (packed->dtype != dtype)
+        return dlf_call_refuse(call, "packed is of a w in %s", dlf_dtype_name(packed->dtype));
+    if (t->shape[2] != g->C || (t->shape[0] != 1 && t->shape[0] != g->P))
+        return dlf_call_refuse(call,
+                               "packed is of a w (%lld,%lld,%lld), which must be (%lld,K,%lld)",
+                               (long long)t->shape[0], (long long)packed->K, (long long)t->shape[2],
+                               (long long)g->P, (long long)g->C);
+    return DLF_OK;
+}
+
+/* ---- forward ---- */
+
+static dlf_status run_forward(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *conv)
+{
+    dlf_conv1x1_fwd with = *io;
+    if (io->packed) with.w = &io->packed->t;
+    DLF_RUN(conv1x1_forward, io->y->device, &with, conv);
+}
+
 dlf_status dlf_conv1x1_forward(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *conv)
 {
-    if (!io->y || !io->x || !io->w)
+    const dlf_tensor *packed = io->packed ? &io->packed->t : NULL;
+    if (!io->y || !io->x || (!io->w && !packed))
         return missing("conv1x1_forward", !io->y ? "y" : !io->x ? "x" : "w");
+    if (io->w && packed)
+        return dlf_fail(DLF_ERR_ARG, "conv1x1_forward: w and packed: only one can be given");
+    const bool as_w = !packed || packed->dtype == io->packed->dtype; /* else as real as on cpu */
     DLF_CALL("conv1x1_forward", DLF_OPERAND("y", io->y, DLF_STORAGE, true, "residual"),
              DLF_OPERAND("mean", io->mean, DLF_REAL64, true, NULL),
              DLF_OPERAND("var", io->var, DLF_REAL64, true, NULL),
@@ -93,11 +171,16 @@ dlf_status dlf_conv1x1_forward(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *con
              DLF_OPERAND("bias", io->bias, DLF_REAL, false, NULL),
              DLF_OPERAND("residual", io->residual, DLF_STORAGE, false, NULL),
              DLF_OPERAND("scale", io->scale, DLF_REAL, false, NULL),
-             DLF_OPERAND("shift", io->shift, DLF_REAL, false, NULL));
+             DLF_OPERAND("shift", io->shift, DLF_REAL, false, NULL),
+             DLF_OPERAND("packed", packed, as_w ? DLF_STORAGE : DLF_REAL, false, NULL));
     dlf_conv1x1_geometry g;
     DLF_TRY(check_options(conv));
     DLF_TRY(dlf_conv1x1_geometry_of(&g, io->x, io->w, *conv));
     g.P = io->y->shape[0];
+    if (packed) {
+        DLF_TRY(check_packed(&call, io->packed, &g, io->x->dtype, conv->layout));
+        g.K = io->packed->K;
+    }
     int64_t shape[5];
     const int ndim = y_shape(shape, &g, io->x, conv->layout);
     DLF_TRY(dlf_call_shape(&call, "y", io->y, ndim, shape));
@@ -111,7 +194,7 @@ dlf_status dlf_conv1x1_forward(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *con
     if (!io->mean != !io->var) return dlf_call_refuse(&call, "mean and var must be given together");
     DLF_TRY(dlf_call_shape_is(&call, "mean", io->mean, g.P, g.K));
     DLF_TRY(dlf_call_shape_is(&call, "var", io->var, g.P, g.K));
-    DLF_RUN(conv1x1_forward, io->y->device, io, conv);
+    return run_forward(io, conv);
 }
 
 /* dbias alone: x is not needed, and K and the positions are those of dz. */

@@ -51,6 +51,15 @@ typedef struct dlf_conv1x1_geometry {
     int64_t M;         /* N OH OW */
 } dlf_conv1x1_geometry;
 
+/* Weights in the order that the kernels of a device read them, for layers that run many times with
+ * the same w: see dlf_conv1x1_pack. Zeroed: none yet. */
+typedef struct dlf_conv1x1_packed {
+    dlf_tensor t;      /* (P, >= K, C) in that order: opaque                                   */
+    int64_t K;         /* of w                                                                 */
+    dlf_layout layout; /* of the convolutions that it is for                                   */
+    dlf_dtype dtype;   /* of w                                                                 */
+} dlf_conv1x1_packed;
+
 typedef struct dlf_conv1x1_fwd {
     dlf_tensor *y;          /* may alias residual                                              */
     dlf_tensor *mean;       /* f64 (P,K); NULL together with var: not wanted                   */
@@ -61,6 +70,7 @@ typedef struct dlf_conv1x1_fwd {
     const dlf_tensor *residual; /* like y, NULL: 0 */
     const dlf_tensor *scale; /* (P,C), NULL: 1                                                  */
     const dlf_tensor *shift; /* (P,C), NULL: 0                                                  */
+    const dlf_conv1x1_packed *packed; /* instead of w, which is then NULL; NULL: w              */
 } dlf_conv1x1_fwd;
 
 typedef struct dlf_conv1x1_bwd {
@@ -96,6 +106,24 @@ DLF_MUST_CHECK dlf_status dlf_conv1x1_geometry_of(dlf_conv1x1_geometry *out, con
  *              cache; 2 P M C K flop. mean and var: 24 bytes per channel and piece on top
  *   errors     as every op (ops.h); DLF_ERR_ARG: stride < 0, unknown layout or activation */
 DLF_MUST_CHECK dlf_status dlf_conv1x1_forward(const dlf_conv1x1_fwd *io, const dlf_conv1x1 *conv);
+
+/* packed = w (P or 1,K,C) for forward calls in this layout, which give the same bits as with w. A
+ * zeroed *packed is given memory of w's device; one that was filled before is filled anew, with a w
+ * of the same shape, type and device, for the same layout. It is a copy: what happens to w later
+ * does not show, so pack again after a step of training.
+ *   what it holds  cpu: panels of 64 (narrow layers 32) channels in NHWC, of 8 in NCHW, as floats
+ *                  whatever w's type; K is rounded up to whole panels (fewer without AVX-512).
+ *                  cuda, ref: w as it is: their kernels pack nothing, so nothing is gained
+ *   cost           one read of w, one write of packed, which forward calls on a cpu without it
+ *                  pay every time (but for f32 in NCHW with less than 4096 positions)
+ *   lifetime       dlf_conv1x1_packed_free, before its device is closed
+ *   errors         as every op (ops.h); DLF_ERR_ARG: unknown layout; DLF_ERR_SHAPE: filled before
+ *                  from a w of another shape, type or device, or for another layout */
+DLF_MUST_CHECK dlf_status dlf_conv1x1_pack(dlf_conv1x1_packed *packed, const dlf_tensor *w,
+                                           dlf_layout layout);
+
+/* NULL and zeroed are fine; zeroed afterwards. */
+void dlf_conv1x1_packed_free(dlf_conv1x1_packed *packed);
 
 /* Backward: dx, dw and dbias, as far as given. conv.activation is not applied: see dz above.
  * dw, dbias: float sums within pieces of positions, the pieces added in a fixed order.
