@@ -303,6 +303,9 @@ static const struct {
     {"multi-task", "means", "risk", 0.0},
     {"multi-task", "representation", "risk", 0.0},
     {"multi-task", "digits", "error", 0.05},
+    {"svm", "margin", "length", 0.0},
+    {"svm", "digits", "error", 0.05},
+    {"svm", "support", "share", 0.0},
     {"perceptron", "bound", "mistakes", 0.05}, /* a row on the plane falls on either side */
     {"perceptron", "capacity", "share", 0.0},
     {"perceptron", "online", "mistakes", 0.02},
