@@ -5,6 +5,7 @@
 
 #include "dlf/rng.h"
 #include "experiments/gan.h"
+#include "experiments/ring.h"
 
 static const dlf_humps one = {0.0, 0.0, 1.0};
 
@@ -94,7 +95,33 @@ static void rates_by_powers(void **state)
     assert_true(fabs(dlf_dirac_rate(0.1, 0.0, false) - sqrt(1.0 + 0.0025)) < 1e-15);
     assert_true(fabs(dlf_dirac_rate(0.1, 0.0, true) - 1.0) < 1e-15);
     assert_true(fabs(dlf_dirac_rate(0.1, 1.0, false) - 0.95) < 1e-7);
-    assert_true(dlf_sampling_divergence(8, 2048) == 7.0 / 4096.0);
+}
+
+/* Rows of the ring hit their modes evenly; rows of the Gaussian with its moments by the closed
+ * form; one mode alone counts as one. */
+static void ring_by_counting(void **state)
+{
+    enum { N = 200000 };
+    double *x = malloc(2 * N * sizeof *x);
+    assert_non_null(x);
+    dlf_ring_count c = {0}, gaussian = {0}, one_mode = {0};
+    dlf_ring_rows(x, N, 5, 0);
+    dlf_ring_add(&c, x, N);
+    double square = 0.0;
+    for (int i = 0; i < 2 * N; i++) square += x[i] * x[i] / (2 * N);
+    assert_true(fabs(square - 2.0025) < 0.01);
+    assert_true(c.n == N && fabs(c.hits / N - (1.0 - exp(-8.0))) < 2e-4);
+    const double divergence = log(8.0 / dlf_ring_effective(&c));
+    assert_true(divergence > 0.0 && divergence < 4.0 * dlf_ring_divergence(N));
+    for (int i = 0; i < 2 * N; i++) x[i] = sqrt(2.0025) * dlf_rng_normal(5, 9, 0, (uint64_t)i);
+    dlf_ring_add(&gaussian, x, N);
+    const double p = dlf_ring_gaussian_hits();
+    assert_true(fabs(gaussian.hits / N - p) < 4.0 * sqrt(p / N) && p > 0.02 && p < 0.04);
+    dlf_ring_centre(3, x);
+    dlf_ring_add(&one_mode, x, 1);
+    assert_true(one_mode.share[3] == 1.0 && one_mode.hits == 1.0 &&
+                dlf_ring_effective(&one_mode) == 1.0);
+    free(x);
 }
 
 static void small_run_finds_what_it_should(void **state)
@@ -124,6 +151,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(value_by_limits),
         cmocka_unit_test(gradients_by_differences),
         cmocka_unit_test(rates_by_powers),
+        cmocka_unit_test(ring_by_counting),
         cmocka_unit_test(small_run_finds_what_it_should),
     };
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));

@@ -41,8 +41,4 @@ double dlf_gan_non_saturating(double shift);
  *   at once      I + h [[0, -1/2], [1/2, -gamma]]
  *   in turns     psi first, then theta against the new psi */
 double dlf_dirac_rate(double h, double gamma, bool in_turns);
-
-/* KL(shares of n draws || 1/modes) that a perfect sampler has on average, n large:
- * (modes - 1) / 2n. */
-double dlf_sampling_divergence(int modes, int n);
 #endif

@@ -15,6 +15,7 @@
 #include "dlf/rng.h"
 #include "figures.h"
 #include "gan.h"
+#include "ring.h"
 #include "seed_check.h"
 
 typedef struct arm {
@@ -36,14 +37,14 @@ enum {
     PLAIN,
     R1_SMALL,
     R1,
-    MODES = 8,
+    MODES = DLF_RING_MODES,
     POOL = 64,
     LOOKS = 20,
     BATCHES = 8,
     LAST = 32,
     SHOWN = 2
 };
-static const double ring_radius = 2.0, sd = 0.05, nudge = 1e-2;
+static const double nudge = 1e-2;
 
 /* Two hidden layers of ReLU, and a linear one. */
 static dlf_node layers(dlf_graph *g, const char *prefix, dlf_node x, int width, int outputs)
@@ -150,24 +151,12 @@ static dlf_status constant(dlf_graph *g, const char *name, double value)
     return status;
 }
 
-/* Real rows: a mode drawn evenly, and noise. */
 static dlf_status pool_new(match *t, dlf_device *device)
 {
     const long n = (long)POOL * t->B;
     DLF_TRY(dlf_tensor_new(&t->pool, device, device->real, t->P, 1, 2 * n));
     for (int p = 0; p < t->P; p++)
-        for (long i = 0; i < n; i++) {
-            const uint32_t member = (uint32_t)(p % t->seeds);
-            const double angle =
-                2.0 * M_PI / MODES *
-                (dlf_rng_bits(t->seed, dlf_stream(DLF_PURPOSE_DATA, 122), member, (uint64_t)i) %
-                 MODES);
-            for (int j = 0; j < 2; j++)
-                t->host[(p * n + i) * 2 + j] =
-                    ring_radius * (j ? sin(angle) : cos(angle)) +
-                    sd * dlf_rng_normal(t->seed, dlf_stream(DLF_PURPOSE_DATA, 123), member,
-                                        (uint64_t)(2 * i + j));
-        }
+        dlf_ring_rows(t->host + 2 * p * n, n, t->seed, (uint32_t)(p % t->seeds));
     return dlf_tensor_upload_f64(&t->pool, t->host);
 }
 
@@ -277,40 +266,16 @@ static dlf_status turn(match *t, int step)
 
 enum { MODES_MADE, HITS, VALUE, MEASURES }; /* 8 e^-KL; share within 4 sd of a mode; V of D */
 
-/* Of member p, from n rows of made (n,2). */
-static void count_rows(double share[MODES], double *hits, const double *made, int n)
-{
-    for (int i = 0; i < n; i++) {
-        const double angle = atan2(made[2 * i + 1], made[2 * i]);
-        const int k = (int)lround(angle / (2.0 * M_PI / MODES) + MODES) % MODES;
-        const double dx = made[2 * i] - ring_radius * cos(2.0 * M_PI * k / MODES),
-                     dy = made[2 * i + 1] - ring_radius * sin(2.0 * M_PI * k / MODES);
-        share[k] += 1.0;
-        *hits += hypot(dx, dy) < 4.0 * sd;
-    }
-}
-
-/* How many equally likely modes have this much entropy: MODES e^-KL(share || even). */
-static double effective(const double share[MODES])
-{
-    double sum = 0.0, entropy = 0.0;
-    for (int k = 0; k < MODES; k++) sum += share[k];
-    for (int k = 0; k < MODES; k++)
-        if (share[k] > 0.0) entropy -= share[k] / sum * log(share[k] / sum);
-    return exp(entropy);
-}
-
 /* batches x B rows of every member: out (MEASURES, P), and the value of the discriminator of the
  * last step. made: the rows of the first SHOWN batches, (SHOWN, P, B, 2), or NULL. */
 static dlf_status look(match *t, int batches, double *out, double *made)
 {
-    double(*share)[MODES] = calloc((size_t)t->P, sizeof *share);
-    if (!share) return dlf_fail(DLF_ERR_OOM, "gan: out of memory");
+    dlf_ring_count *count = calloc((size_t)t->P, sizeof *count);
+    if (!count) return dlf_fail(DLF_ERR_OOM, "gan: out of memory");
     const long size = (long)t->P * t->B * 2;
-    const double n = (double)batches * t->B;
     double *loss = t->host;
     dlf_status status;
-    for (int p = 0; p < t->P; p++) out[HITS * t->P + p] = out[VALUE * t->P + p] = 0.0;
+    for (int p = 0; p < t->P; p++) out[VALUE * t->P + p] = 0.0;
     for (int side = 0; side < 2; side++) {
         const dlf_node node = dlf_graph_find(t->judge, side ? "fake_loss" : "real_loss");
         DLF_TRY_DONE(dlf_tensor_download_f64(loss, dlf_graph_value(t->judge, node)));
@@ -321,15 +286,14 @@ static dlf_status look(match *t, int batches, double *out, double *made)
         DLF_TRY_DONE(generate(t, DLF_PURPOSE_TEST, 120 + (uint32_t)b));
         DLF_TRY_DONE(dlf_tensor_download_f64(t->host, g_out));
         if (made && b < SHOWN) memcpy(made + b * size, t->host, (size_t)size * sizeof *made);
-        for (int p = 0; p < t->P; p++)
-            count_rows(share[p], &out[HITS * t->P + p], t->host + (long)p * t->B * 2, t->B);
+        for (int p = 0; p < t->P; p++) dlf_ring_add(&count[p], t->host + (long)p * t->B * 2, t->B);
     }
     for (int p = 0; p < t->P; p++) {
-        out[MODES_MADE * t->P + p] = effective(share[p]);
-        out[HITS * t->P + p] /= n;
+        out[MODES_MADE * t->P + p] = dlf_ring_effective(&count[p]);
+        out[HITS * t->P + p] = count[p].hits / count[p].n;
     }
 done:
-    free(share);
+    free(count);
     return status;
 }
 
@@ -411,10 +375,11 @@ static dlf_status samples_figure(const match *t, dlf_run *run, const double *mad
         dlf_run_result(run), "samples",
         (dlf_text){"第一个种子的生成样本", "what is generated, first seed"},
         (const dlf_column[]){{"arm", NULL}, {"x", "1"}, {"y", "1"}, {NULL, NULL}}, &samples));
-    for (int k = 0; k < MODES; k++)
-        DLF_TRY(dlf_table_row(samples, DLF_TXT("modes"),
-                              DLF_NUM(ring_radius * cos(2.0 * M_PI * k / MODES)),
-                              DLF_NUM(ring_radius * sin(2.0 * M_PI * k / MODES))));
+    for (int k = 0; k < MODES; k++) {
+        double centre[2];
+        dlf_ring_centre(k, centre);
+        DLF_TRY(dlf_table_row(samples, DLF_TXT("modes"), DLF_NUM(centre[0]), DLF_NUM(centre[1])));
+    }
     dlf_figure f = {
         .id = "samples",
         .kind = DLF_LINES,
@@ -463,7 +428,7 @@ static dlf_status checks(const match *t, dlf_run *run, const double *end)
     dlf_check c = dlf_check_of(
         "r1_modes", (dlf_text){"R1（γ=1）：有效模态数，满分 8", "R1 (γ=1): effective modes, of 8"},
         dlf_estimate_of(modes + R1 * t->seeds, t->seeds, 1));
-    c.expected = MODES * exp(-dlf_sampling_divergence(MODES, LAST * t->B));
+    c.expected = MODES * exp(-dlf_ring_divergence(LAST * t->B));
     c.tolerance = 0.1 * MODES;
     c.source = "a perfect sampler: 8 exp(-7/2n); 10 %: its samples are still moving";
     DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));

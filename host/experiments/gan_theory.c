@@ -66,8 +66,3 @@ double dlf_dirac_rate(double h, double gamma, bool in_turns)
     if (inside <= 0.0) return sqrt(det);
     return fmax(fabs(0.5 * trace + sqrt(inside)), fabs(0.5 * trace - sqrt(inside)));
 }
-
-double dlf_sampling_divergence(int modes, int n)
-{
-    return (modes - 1) / (2.0 * n);
-}
