@@ -112,6 +112,11 @@ static const dlf_setting tiny[] = {{"width", "24"},
                                    {"ring_batch", "8"},
                                    {"clips", "64"},
                                    {"test_clips", "16"},
+                                   {"pca_steps", "3"},
+                                   {"coder_steps", "3"},
+                                   {"score_rows", "64"},
+                                   {"score_steps", "4"},
+                                   {"walk_steps", "20"},
                                    {"linear_steps", "12"}};
 
 static dlf_result *run_on(dlf_device *device, const dlf_experiment *e, uint64_t seed)
@@ -275,6 +280,10 @@ static const struct {
     {"gan", "shifts", "value", 1e-3},
     {"gan", "orbits", "distance", 0.0},
     {"gan", "ring", "value", 1e-2},
+    {"autoencoder", "collapse", "kl", 1e-3},
+    {"autoencoder", "frechet", "distance", 1e-3},
+    {"autoencoder", "ring", "miss", 1e-2},
+    {"autoencoder", "walk", "distance", 1e-3},
     {"transfer", "law", "risk", 0.0},
     {"transfer", "time", "time", 1e-3},
     {"transfer", "labels", "scratch", 0.02},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * gan.c -- Q20: how does a GAN work? Q45: what makes its training hard?
+ * gan.c -- Q20: how does a GAN work? Q23: and an autoencoder? Q45: what makes its training hard?
  *
  * Claim   The discriminator learns p/(p+q), its value is 2 JS - log 4, and the generator descends
  * it. Three things go wrong, each by a law: where the discriminator is sure the saturating gradient
@@ -41,7 +41,7 @@ static dlf_status network(dlf_graph **out, dlf_device *device)
 
 const dlf_experiment dlf_experiment_gan = {
     .slug = "gan",
-    .questions = "Q20,Q45",
+    .questions = "Q20,Q23,Q45",
     .title = {"GAN 的原理是什么？训练时的难点是什么？",
               "How does a GAN work, and what makes its training hard?"},
     .claim = {"判别器学到 p/(p+q)，其值是 2JS−log 4；训练难在饱和的梯度、绕着均衡转圈、丢失模态",
