@@ -46,12 +46,16 @@ double dlf_tiger_window(int frames);
 typedef struct dlf_qnet_spec {
     int members, batch, steps, inputs, outputs, hidden;
     bool recurrent;
+    bool random_start; /* of the recurrent weights; else see dlf_qnet_new */
 } dlf_qnet_spec;
 DLF_MUST_CHECK dlf_status dlf_qnet_network(dlf_graph **out, dlf_device *device,
                                            const dlf_qnet_spec *spec);
 
 /* Two networks, one that learns (Adam) and one that says what the next step is worth and follows
- * every `every` steps (Mnih et al. 2015). The learning rate falls to 0 along half a cosine. On the
+ * every `every` steps (Mnih et al. 2015). The learning rate falls to 0 along half a cosine.
+ * Recurrent weights start as the identity, and those of the first input, which is always 1, at 0:
+ * what was seen is kept until something is learned, and gradients neither vanish nor explode (Le,
+ * Jaitly & Hinton 2015). On the
  * host: x (P,B,T I); value, target, gradient (P,B,T O). */
 typedef struct dlf_qnet {
     dlf_qnet_spec spec;

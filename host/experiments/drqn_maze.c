@@ -135,8 +135,8 @@ static dlf_status examine(dlf_qnet *q, const agent *agents, double *success)
     return DLF_OK;
 }
 
-static dlf_status teach(dlf_run *run, const agent *agents, int members, double *success,
-                        double from, double to)
+static dlf_status teach(dlf_run *run, const agent *agents, int members, bool random_start,
+                        double *success, double from, double to)
 {
     const int N = agents[0].maze.corridor, steps = dlf_run_int(run, "steps");
     int frames = 0;
@@ -148,13 +148,14 @@ static dlf_status teach(dlf_run *run, const agent *agents, int members, double *
                                 .inputs = FEATURES * (frames ? frames : 1),
                                 .outputs = TURNS,
                                 .hidden = HIDDEN,
-                                .recurrent = frames == 0};
+                                .recurrent = frames == 0,
+                                .random_start = random_start};
     dlf_qnet q = {0};
     dlf_status status;
     int *ways = malloc((size_t)(members * PATTERNS) * sizeof *ways);
     if (!ways) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
     DLF_TRY_DONE(
-        dlf_qnet_new(&q, dlf_run_device(run), &spec, dlf_run_seed(run), 0.01, EVERY, steps));
+        dlf_qnet_new(&q, dlf_run_device(run), &spec, dlf_run_seed(run), 0.005, EVERY, steps));
     for (int step = 0; step < steps; step++) {
         if (step % EVERY == 0)
             DLF_TRY_DONE(dlf_run_stage(run, from + (to - from) * step / steps, "maze: %s",
@@ -197,8 +198,8 @@ static dlf_status flicker(dlf_run *run, double *success, double from, double to)
             (agent){{N, CUES, levels[i / seeds % LEVELS]}, frames_of(i / seeds / LEVELS, N)};
     const int recurrent = LEVELS * seeds;
     dlf_status status;
-    DLF_TRY_DONE(teach(run, agents, recurrent, success, from, 0.5 * (from + to)));
-    status = teach(run, agents + recurrent, (KINDS - 1) * recurrent, success + recurrent,
+    DLF_TRY_DONE(teach(run, agents, recurrent, false, success, from, 0.5 * (from + to)));
+    status = teach(run, agents + recurrent, (KINDS - 1) * recurrent, false, success + recurrent,
                    0.5 * (from + to), to);
 done:
     free(agents);
@@ -250,12 +251,38 @@ static dlf_status flicker_checks(dlf_run *run, const double *success)
                       &never, success + NEVER * seeds, 0.5, source);
 }
 
-static dlf_status flicker_report(dlf_run *run, const double *success)
+/* Tables and figures of returns: one row per agent and x. */
+static const dlf_column columns[] = {{"agent", NULL}, {"x", "1"},      {"value", "1"}, {"lo", "1"},
+                                     {"hi", "1"},     {"theory", "1"}, {NULL, NULL}};
+
+static dlf_status add_row(dlf_table *t, const char *id, double x, const dlf_maze *m,
+                          const double *success, double *value, int seeds, double best)
 {
-    static const dlf_text names[KINDS] = {{"DRQN", "DRQN"},
-                                          {"对照：DQN，一帧", "control: DQN, one frame"},
-                                          {"DQN，N 帧", "DQN, N frames"},
-                                          {"DQN，N + 1 帧", "DQN, N + 1 frames"}};
+    for (int s = 0; s < seeds; s++) value[s] = dlf_maze_return(m, success[s]);
+    const dlf_estimate e = dlf_estimate_of(value, seeds, 1);
+    return dlf_table_row(t, DLF_TXT(id), DLF_NUM(x), DLF_NUM(e.mean), DLF_NUM(e.lo), DLF_NUM(e.hi),
+                         DLF_NUM(dlf_maze_return(m, best)));
+}
+
+static void draw_arm(dlf_figure *f, const char *table, int k, const char *id, dlf_text name,
+                     bool control)
+{
+    f->series[2 * k] = (dlf_series){.role = control ? DLF_CONTROL : DLF_MEASURED,
+                                    .table = table,
+                                    .where = "agent",
+                                    .equals = id,
+                                    .x = "x",
+                                    .y = "value",
+                                    .lo = "lo",
+                                    .hi = "hi",
+                                    .label = name,
+                                    .colour = k,
+                                    .points = true};
+    dlf_theory_of(f, 2 * k, 2 * k + 1, "theory");
+}
+
+static dlf_status flicker_table(dlf_run *run, const double *success)
+{
     const int seeds = dlf_run_seeds(run), N = dlf_run_int(run, "corridor");
     dlf_table *t;
     double *value = malloc((size_t)seeds * sizeof *value);
@@ -263,54 +290,38 @@ static dlf_status flicker_report(dlf_run *run, const double *success)
     dlf_status status;
     DLF_TRY_DONE(dlf_result_table(
         dlf_run_result(run), "flicker",
-        (dlf_text){"回报与路标被遮住的概率", "return by how often the sign is hidden"},
-        (const dlf_column[]){{"agent", NULL},
-                             {"hidden", "1"},
-                             {"value", "1"},
-                             {"lo", "1"},
-                             {"hi", "1"},
-                             {"theory", "1"},
-                             {NULL, NULL}},
+        (dlf_text){"回报与路标被遮住的概率", "return by how often the sign is hidden"}, columns,
         &t));
     for (int i = 0; i < KINDS * LEVELS; i++) {
         const agent a = {{N, CUES, levels[i % LEVELS]}, frames_of(i / LEVELS, N)};
-        for (int s = 0; s < seeds; s++) value[s] = dlf_maze_return(&a.maze, success[i * seeds + s]);
-        const dlf_estimate e = dlf_estimate_of(value, seeds, 1);
-        DLF_TRY_DONE(dlf_table_row(t, DLF_TXT(kind_ids[i / LEVELS]), DLF_NUM(a.maze.hidden),
-                                   DLF_NUM(e.mean), DLF_NUM(e.lo), DLF_NUM(e.hi),
-                                   DLF_NUM(dlf_maze_return(&a.maze, best_of(&a)))));
+        DLF_TRY_DONE(add_row(t, kind_ids[i / LEVELS], a.maze.hidden, &a.maze, success + i * seeds,
+                             value, seeds, best_of(&a)));
     }
-    dlf_figure f = {
-        .id = "flicker",
-        .kind = DLF_LINES,
-        .title =
-            {"记忆把路标带到路口：DRQN 不必知道要看几帧；从没见过的路标谁也帮不上",
-             "Memory carries the sign to the junction, however many frames ago; a sign never seen "
-             "helps no one"},
-        .subtitle =
-            {"T 形迷宫，路标在最初三步，每步以概率 p 看不见；误差棒为种子间 95 % 区间；虚线为最优",
-             "T-maze, a sign in the first three steps, hidden with probability p; bars: 95 % "
-             "over seeds; best return dashed"},
-        .x = {{"看不见的概率 p", "probability p of being hidden"}, false},
-        .y = {{"折扣回报", "discounted return"}, false}};
-    for (int k = 0; k < KINDS; k++) {
-        f.series[2 * k] = (dlf_series){.role = k == 1 ? DLF_CONTROL : DLF_MEASURED,
-                                       .table = "flicker",
-                                       .where = "agent",
-                                       .equals = kind_ids[k],
-                                       .x = "hidden",
-                                       .y = "value",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = names[k],
-                                       .colour = k,
-                                       .points = true};
-        dlf_theory_of(&f, 2 * k, 2 * k + 1, "theory");
-    }
-    status = dlf_result_figure(dlf_run_result(run), &f);
 done:
     free(value);
     return status;
+}
+
+static dlf_status flicker_figure(dlf_run *run)
+{
+    static const dlf_text names[KINDS] = {{"DRQN", "DRQN"},
+                                          {"对照：DQN，一帧", "control: DQN, one frame"},
+                                          {"DQN，N 帧", "DQN, N frames"},
+                                          {"DQN，N + 1 帧", "DQN, N + 1 frames"}};
+    dlf_figure f = {
+        .id = "flicker",
+        .kind = DLF_LINES,
+        .title = {"记忆把路标带到路口：DRQN 不必知道要看几帧；从没见过的路标谁也帮不上",
+                  "Memory carries the sign to the junction, however many frames ago; a sign never "
+                  "seen helps no one"},
+        .subtitle =
+            {"T 形迷宫，路标在最初三步，每步以概率 p 看不见；误差棒为种子间 95 % 区间；虚线为最优",
+             "T-maze, a sign in the first three steps, hidden with probability p; bars: 95 % over "
+             "seeds; best return dashed"},
+        .x = {{"看不见的概率 p", "probability p of being hidden"}, false},
+        .y = {{"折扣回报", "discounted return"}, false}};
+    for (int k = 0; k < KINDS; k++) draw_arm(&f, "flicker", k, kind_ids[k], names[k], k == 1);
+    return dlf_result_figure(dlf_run_result(run), &f);
 }
 
 /* ---- how long the corridor is ---- */
@@ -318,24 +329,29 @@ done:
 static const int corridors[] = {2, 5, 10, 20};
 enum { LENGTHS = sizeof corridors / sizeof corridors[0] };
 
-/* success (LENGTHS, shown or never, seeds) */
+enum { SHOWN, RANDOM_START, NEVER_SHOWN, ARMS };
+static const char *const arm_ids[ARMS] = {"shown", "random_start", "never"};
+
+/* success (LENGTHS, ARMS, seeds) */
 static dlf_status lengths(dlf_run *run, double *success, double from, double to)
 {
     const int seeds = dlf_run_seeds(run);
-    agent *agents = malloc((size_t)(2 * seeds) * sizeof *agents);
+    agent *agents = malloc((size_t)seeds * sizeof *agents);
     if (!agents) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
     dlf_status status = DLF_OK;
-    for (int k = 0; k < LENGTHS && status == DLF_OK; k++) {
-        for (int i = 0; i < 2 * seeds; i++)
-            agents[i] = (agent){{corridors[k], 1, i < seeds ? 0.0 : 1.0}, 0};
-        status = teach(run, agents, 2 * seeds, success + 2 * k * seeds,
-                       from + (to - from) * k / LENGTHS, from + (to - from) * (k + 1) / LENGTHS);
+    for (int i = 0; i < LENGTHS * ARMS && status == DLF_OK; i++) {
+        const int arm = i % ARMS;
+        for (int s = 0; s < seeds; s++)
+            agents[s] = (agent){{corridors[i / ARMS], 1, arm == NEVER_SHOWN}, 0};
+        status = teach(run, agents, seeds, arm == RANDOM_START, success + i * seeds,
+                       from + (to - from) * i / (LENGTHS * ARMS),
+                       from + (to - from) * (i + 1) / (LENGTHS * ARMS));
     }
     free(agents);
     return status;
 }
 
-static dlf_status lengths_report(dlf_run *run, const double *success)
+static dlf_status lengths_table(dlf_run *run, const double *success)
 {
     const int seeds = dlf_run_seeds(run);
     dlf_table *t;
@@ -344,78 +360,73 @@ static dlf_status lengths_report(dlf_run *run, const double *success)
     dlf_status status;
     DLF_TRY_DONE(dlf_result_table(dlf_run_result(run), "corridor",
                                   (dlf_text){"回报与走廊长度", "return by length of the corridor"},
-                                  (const dlf_column[]){{"sign", NULL},
-                                                       {"corridor", "step"},
-                                                       {"value", "1"},
-                                                       {"lo", "1"},
-                                                       {"hi", "1"},
-                                                       {"theory", "1"},
-                                                       {NULL, NULL}},
-                                  &t));
-    for (int i = 0; i < 2 * LENGTHS; i++) {
-        const dlf_maze m = {corridors[i / 2], 1, i % 2};
-        for (int s = 0; s < seeds; s++) value[s] = dlf_maze_return(&m, success[i * seeds + s]);
-        const dlf_estimate e = dlf_estimate_of(value, seeds, 1);
-        DLF_TRY_DONE(
-            dlf_table_row(t, DLF_TXT(i % 2 ? "never" : "shown"), DLF_NUM(m.corridor),
-                          DLF_NUM(e.mean), DLF_NUM(e.lo), DLF_NUM(e.hi),
-                          DLF_NUM(dlf_maze_return(&m, dlf_maze_success(&m, m.corridor + 1)))));
+                                  columns, &t));
+    for (int i = 0; i < ARMS * LENGTHS; i++) {
+        const dlf_maze m = {corridors[i / ARMS], 1, i % ARMS == NEVER_SHOWN};
+        DLF_TRY_DONE(add_row(t, arm_ids[i % ARMS], m.corridor, &m, success + i * seeds, value,
+                             seeds, dlf_maze_success(&m, m.corridor + 1)));
     }
+done:
+    free(value);
+    return status;
+}
+
+static dlf_status lengths_figure(dlf_run *run)
+{
+    static const dlf_text names[ARMS] = {{"DRQN", "DRQN"},
+                                         {"DRQN，随机起步", "DRQN, random start"},
+                                         {"对照：从无路标", "control: no sign"}};
     dlf_figure f = {
         .id = "corridor",
         .kind = DLF_LINES,
-        .title = {"DRQN 记得住走廊那头的路标",
-                  "DRQN remembers a sign at the other end of the corridor"},
+        .title =
+            {"从“先记住”起步，DRQN 学得会走廊那头的路标；随机起步在长走廊里常学不会",
+             "Starting by remembering DRQN learns a sign at the other end of the corridor; from a "
+             "random start of a long one often not"},
         .subtitle =
             {"T 形迷宫，路标只在第一步；误差棒为种子间 95 % 区间；虚线为最优回报",
              "T-maze, the sign is shown in the first step only; bars: 95 % over seeds; best "
              "return dashed"},
         .x = {{"走廊长度 N", "length of the corridor, N"}, false},
         .y = {{"折扣回报", "discounted return"}, false}};
-    for (int k = 0; k < 2; k++) {
-        f.series[2 * k] = (dlf_series){.role = k ? DLF_CONTROL : DLF_MEASURED,
-                                       .table = "corridor",
-                                       .where = "sign",
-                                       .equals = k ? "never" : "shown",
-                                       .x = "corridor",
-                                       .y = "value",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = k ? (dlf_text){"对照：从无路标", "control: no sign"}
-                                                  : (dlf_text){"DRQN", "DRQN"},
-                                       .colour = k,
-                                       .points = true};
-        dlf_theory_of(&f, 2 * k, 2 * k + 1, "theory");
-    }
-    const dlf_maze m = {corridors[1], 1, 0.0};
-    DLF_TRY_DONE(add_return(run, "corridor_five",
-                            (dlf_text){"走廊长 5：DRQN 到达有记忆的最优回报",
-                                       "corridor of 5: DRQN reaches the best return with memory"},
-                            &m, success + 2 * seeds, 1.0, "closed form: 4 x 0.98^5; 5 %"));
-    const dlf_maze far = {corridors[LENGTHS - 1], 1, 0.0};
-    DLF_TRY_DONE(add_return(run, "corridor_twenty",
-                            (dlf_text){"走廊长 20：DRQN 也到达有记忆的最优回报",
-                                       "corridor of 20: DRQN reaches the best return with memory, "
-                                       "too"},
-                            &far, success + 2 * (LENGTHS - 1) * seeds, 1.0,
-                            "closed form: 4 x 0.98^20; 5 %; gradients vanish through so many steps "
-                            "(Q7), so that a seed may not learn it in the steps it has"));
-    status = dlf_result_figure(dlf_run_result(run), &f);
-done:
-    free(value);
-    return status;
+    for (int k = 0; k < ARMS; k++)
+        draw_arm(&f, "corridor", k, arm_ids[k], names[k], k == NEVER_SHOWN);
+    return dlf_result_figure(dlf_run_result(run), &f);
+}
+
+static dlf_status lengths_report(dlf_run *run, const double *success)
+{
+    const int seeds = dlf_run_seeds(run), last = LENGTHS - 1;
+    const dlf_maze five = {corridors[1], 1, 0.0}, far = {corridors[last], 1, 0.0};
+    DLF_TRY(add_return(run, "corridor_five",
+                       (dlf_text){"走廊长 5：DRQN 到达有记忆的最优回报",
+                                  "corridor of 5: DRQN reaches the best return with memory"},
+                       &five, success + ARMS * seeds, 1.0, "closed form: 4 x 0.98^5; 5 %"));
+    DLF_TRY(add_return(run, "corridor_twenty",
+                       (dlf_text){"走廊长 20：DRQN 也到达有记忆的最优回报",
+                                  "corridor of 20: DRQN reaches the best return with memory, too"},
+                       &far, success + ARMS * last * seeds, 1.0, "closed form: 4 x 0.98^20; 5 %"));
+    DLF_TRY(
+        add_return(run, "random_start",
+                   (dlf_text){"走廊长 20，循环权重随机起步：同样到达",
+                              "corridor of 20, recurrent weights that start at random: the same"},
+                   &far, success + (ARMS * last + RANDOM_START) * seeds, 1.0,
+                   "gradients vanish through so many steps (Hochreiter 1991; Q7)"));
+    DLF_TRY(lengths_table(run, success));
+    return lengths_figure(run);
 }
 
 dlf_status dlf_drqn_maze(dlf_run *run, double from, double to)
 {
     const int seeds = dlf_run_seeds(run);
-    double *success = calloc((size_t)((KINDS * LEVELS + 2 * LENGTHS) * seeds), sizeof *success);
+    double *success = calloc((size_t)((KINDS * LEVELS + ARMS * LENGTHS) * seeds), sizeof *success);
     if (!success) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
     double *of_lengths = success + KINDS * LEVELS * seeds;
     dlf_status status;
     DLF_TRY_DONE(flicker(run, success, from, 0.5 * (from + to)));
     DLF_TRY_DONE(flicker_checks(run, success));
-    DLF_TRY_DONE(flicker_report(run, success));
+    DLF_TRY_DONE(flicker_table(run, success));
+    DLF_TRY_DONE(flicker_figure(run));
     DLF_TRY_DONE(lengths(run, of_lengths, 0.5 * (from + to), to));
     status = lengths_report(run, of_lengths);
 done:

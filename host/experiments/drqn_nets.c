@@ -13,8 +13,7 @@ dlf_status dlf_qnet_network(dlf_graph **out, dlf_device *device, const dlf_qnet_
     DLF_TRY(dlf_graph_new(out, device, s->members));
     dlf_graph *g = *out;
     const int64_t P = s->members, B = s->batch, T = s->steps;
-    /* Without memory every step is a sequence of its own. 2: with less a recurrent network does not
-     * learn corridors of 20 in the steps that it has, as its gradient vanishes on the way (Q7). */
+    /* Without memory every step is a sequence of its own. */
     const int sequences = s->recurrent ? s->batch : s->batch * s->steps;
     const dlf_elman_spec spec = {
         .members = s->members,
@@ -23,7 +22,7 @@ dlf_status dlf_qnet_network(dlf_graph **out, dlf_device *device, const dlf_qnet_
         .inputs = s->inputs,
         .outputs = s->outputs,
         .steps = s->recurrent ? s->steps : 1,
-        .gain2 = s->recurrent ? 2.0 : (double)(s->hidden + s->inputs) / s->inputs};
+        .gain2 = s->recurrent ? 1.0 : (double)(s->hidden + s->inputs) / s->inputs};
     const dlf_node x = dlf_input(g, "x", 3, (int64_t[]){P, B, T * s->inputs});
     const dlf_node rows =
         dlf_view(g, NULL, x, 3, (int64_t[]){P, sequences, B * T / sequences * s->inputs});
@@ -48,6 +47,21 @@ static dlf_status follow(dlf_qnet *q)
     return dlf_tensor_copy(dlf_graph_parameters(q->frozen), dlf_graph_parameters(q->online));
 }
 
+/* See dlf_qnet_new. */
+static dlf_status start_by_remembering(dlf_graph *g, const dlf_qnet_spec *s)
+{
+    dlf_tensor *w = dlf_graph_value(g, dlf_graph_find(g, "w"));
+    const int H = s->hidden, columns = H + s->inputs;
+    double *host = malloc((size_t)dlf_tensor_count(w) * sizeof *host);
+    if (!host) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
+    dlf_status status = dlf_tensor_download_f64(host, w);
+    for (int i = 0; i < s->members * H; i++)
+        for (int j = 0; j <= H; j++) host[(long)i * columns + j] = i % H == j;
+    if (status == DLF_OK) status = dlf_tensor_upload_f64(w, host);
+    free(host);
+    return status;
+}
+
 dlf_status dlf_qnet_new(dlf_qnet *q, dlf_device *device, const dlf_qnet_spec *spec, uint64_t seed,
                         double rate, int every, int steps)
 {
@@ -61,6 +75,7 @@ dlf_status dlf_qnet_new(dlf_qnet *q, dlf_device *device, const dlf_qnet_spec *sp
     DLF_TRY(dlf_qnet_network(&q->online, device, spec));
     DLF_TRY(dlf_qnet_network(&q->frozen, device, spec));
     DLF_TRY(dlf_graph_initialise(q->online, seed, NULL));
+    if (spec->recurrent && !spec->random_start) DLF_TRY(start_by_remembering(q->online, spec));
     DLF_TRY(follow(q));
     const dlf_tensor *w = dlf_graph_parameters(q->online);
     DLF_TRY(dlf_tensor_new(&q->m, device, w->dtype, spec->members, w->shape[1]));

@@ -320,17 +320,18 @@ static dlf_status checks(const outcome *o, dlf_run *run)
                       dlf_estimate_of(o->hmm, seeds, 1), 0.5 * FREE / size_of(run, 0), 0.25,
                       "half a nat per free parameter and symbol, four parameters (Akaike 1974); "
                       "25 % or 4 standard errors"));
-    double *gap = malloc((size_t)seeds * sizeof *gap);
-    if (!gap) return dlf_fail(DLF_ERR_OOM, "hmm-vs-rnn: out of memory");
-    for (int s = 0; s < seeds; s++) gap[s] = o->rnn[s] - o->hmm[s];
-    const dlf_estimate e = dlf_estimate_of(gap, seeds, 1);
-    free(gap);
+    double *ratio = malloc((size_t)seeds * sizeof *ratio);
+    if (!ratio) return dlf_fail(DLF_ERR_OOM, "hmm-vs-rnn: out of memory");
+    for (int s = 0; s < seeds; s++) ratio[s] = log(o->rnn[s] / (0.5 * FREE / size_of(run, 0)));
+    const dlf_estimate e = dlf_estimate_of(ratio, seeds, 1);
+    free(ratio);
     DLF_TRY(dlf_add_above(
         run, "little_data",
-        (dlf_text){"对照，数据少：循环网络比拟合的 HMM 差（每个符号多损失的纳特）",
+        (dlf_text){"对照，数据少：循环网络多出的损失大于拟合的 HMM（与其理论值之比的对数）",
                    "control, little data: the recurrent network loses more than a fitted hidden "
-                   "Markov model (nats per symbol)"},
-        e, "four parameters against 89"));
+                   "Markov model (logarithm of the ratio to what that loses in theory)"},
+        e,
+        "four parameters against 89; a logarithm, as some networks overfit much more than others"));
     return DLF_OK;
 }
 
