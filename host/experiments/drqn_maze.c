@@ -252,8 +252,13 @@ static dlf_status flicker_checks(dlf_run *run, const double *success)
 }
 
 /* Tables and figures of returns: one row per agent and x. */
-static const dlf_column columns[] = {{"agent", NULL}, {"x", "1"},      {"value", "1"}, {"lo", "1"},
-                                     {"hi", "1"},     {"theory", "1"}, {NULL, NULL}};
+static dlf_status new_table(dlf_run *run, const char *id, dlf_text title, const char *x,
+                            dlf_table **t)
+{
+    const dlf_column columns[] = {{"agent", NULL}, {x, "1"},        {"value", "1"}, {"lo", "1"},
+                                  {"hi", "1"},     {"theory", "1"}, {NULL, NULL}};
+    return dlf_result_table(dlf_run_result(run), id, title, columns, t);
+}
 
 static dlf_status add_row(dlf_table *t, const char *id, double x, const dlf_maze *m,
                           const double *success, double *value, int seeds, double best)
@@ -264,14 +269,14 @@ static dlf_status add_row(dlf_table *t, const char *id, double x, const dlf_maze
                          DLF_NUM(dlf_maze_return(m, best)));
 }
 
-static void draw_arm(dlf_figure *f, const char *table, int k, const char *id, dlf_text name,
+static void draw_arm(dlf_figure *f, const char *x, int k, const char *id, dlf_text name,
                      bool control)
 {
     f->series[2 * k] = (dlf_series){.role = control ? DLF_CONTROL : DLF_MEASURED,
-                                    .table = table,
+                                    .table = f->id,
                                     .where = "agent",
                                     .equals = id,
-                                    .x = "x",
+                                    .x = x,
                                     .y = "value",
                                     .lo = "lo",
                                     .hi = "hi",
@@ -288,10 +293,10 @@ static dlf_status flicker_table(dlf_run *run, const double *success)
     double *value = malloc((size_t)seeds * sizeof *value);
     if (!value) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
     dlf_status status;
-    DLF_TRY_DONE(dlf_result_table(
-        dlf_run_result(run), "flicker",
-        (dlf_text){"回报与路标被遮住的概率", "return by how often the sign is hidden"}, columns,
-        &t));
+    DLF_TRY_DONE(
+        new_table(run, "flicker",
+                  (dlf_text){"回报与路标被遮住的概率", "return by how often the sign is hidden"},
+                  "hidden", &t));
     for (int i = 0; i < KINDS * LEVELS; i++) {
         const agent a = {{N, CUES, levels[i % LEVELS]}, frames_of(i / LEVELS, N)};
         DLF_TRY_DONE(add_row(t, kind_ids[i / LEVELS], a.maze.hidden, &a.maze, success + i * seeds,
@@ -320,7 +325,7 @@ static dlf_status flicker_figure(dlf_run *run)
              "seeds; best return dashed"},
         .x = {{"看不见的概率 p", "probability p of being hidden"}, false},
         .y = {{"折扣回报", "discounted return"}, false}};
-    for (int k = 0; k < KINDS; k++) draw_arm(&f, "flicker", k, kind_ids[k], names[k], k == 1);
+    for (int k = 0; k < KINDS; k++) draw_arm(&f, "hidden", k, kind_ids[k], names[k], k == 1);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 
@@ -358,9 +363,9 @@ static dlf_status lengths_table(dlf_run *run, const double *success)
     double *value = malloc((size_t)seeds * sizeof *value);
     if (!value) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
     dlf_status status;
-    DLF_TRY_DONE(dlf_result_table(dlf_run_result(run), "corridor",
-                                  (dlf_text){"回报与走廊长度", "return by length of the corridor"},
-                                  columns, &t));
+    DLF_TRY_DONE(new_table(run, "corridor",
+                           (dlf_text){"回报与走廊长度", "return by length of the corridor"},
+                           "corridor", &t));
     for (int i = 0; i < ARMS * LENGTHS; i++) {
         const dlf_maze m = {corridors[i / ARMS], 1, i % ARMS == NEVER_SHOWN};
         DLF_TRY_DONE(add_row(t, arm_ids[i % ARMS], m.corridor, &m, success + i * seeds, value,

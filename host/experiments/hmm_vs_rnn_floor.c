@@ -351,30 +351,58 @@ static dlf_status facts(const outcome *o, dlf_run *run)
 /* Where an excess of 0 or below is drawn. */
 static const double bottom = 1e-5;
 
+enum { GRAM, NET, FITTED, MODELS };
+static const char *const model_ids[MODELS] = {"ngram", "rnn", "hmm"};
+
+static dlf_status new_table(dlf_run *run, const char *id, dlf_text title, const char *x,
+                            dlf_table **t)
+{
+    const dlf_column columns[] = {{"model", NULL}, {x, "1"},      {"excess", "nat"},
+                                  {"lo", "nat"},   {"hi", "nat"}, {"theory", "nat"},
+                                  {NULL, NULL}};
+    return dlf_result_table(dlf_run_result(run), id, title, columns, t);
+}
+
+static dlf_status add_row(dlf_table *t, int model, double x, const double *excess, int seeds,
+                          double theory)
+{
+    const dlf_estimate e = dlf_estimate_of(excess, seeds, 1);
+    return dlf_table_row(t, DLF_TXT(model_ids[model]), DLF_NUM(x), DLF_NUM(fmax(bottom, e.mean)),
+                         DLF_NUM(fmax(bottom, e.lo)), DLF_NUM(fmax(bottom, e.hi)), DLF_NUM(theory));
+}
+
+/* All three models of a table whose x is `x`; points: which are drawn as points. */
+static void draw_models(dlf_figure *f, const char *x, dlf_text gram, const bool points[MODELS])
+{
+    const dlf_text names[MODELS] = {
+        gram, {"循环网络", "recurrent network"}, {"对照：拟合的 HMM", "control: fitted HMM"}};
+    for (int m = 0; m < MODELS; m++)
+        f->series[m] = (dlf_series){.role = m == FITTED ? DLF_CONTROL : DLF_MEASURED,
+                                    .table = f->id,
+                                    .where = "model",
+                                    .equals = model_ids[m],
+                                    .x = x,
+                                    .y = "excess",
+                                    .lo = "lo",
+                                    .hi = "hi",
+                                    .label = names[m],
+                                    .colour = m,
+                                    .points = points[m]};
+}
+
 static dlf_status context_figure(const outcome *o, dlf_run *run)
 {
     const int seeds = o->seeds, last = SIZES - 1;
     dlf_table *t;
-    DLF_TRY(
-        dlf_result_table(dlf_run_result(run), "context",
-                         (dlf_text){"多出的损失与上文长度", "excess loss by length of the context"},
-                         (const dlf_column[]){{"model", NULL},
-                                              {"context", "1"},
-                                              {"excess", "nat"},
-                                              {"lo", "nat"},
-                                              {"hi", "nat"},
-                                              {"theory", "nat"},
-                                              {NULL, NULL}},
-                         &t));
-    static const char *const ids[] = {"ngram", "rnn", "hmm"};
-    const double *from[] = {o->ngram, o->rnn + last * seeds, o->hmm + last * seeds};
-    for (int a = 0; a < 3; a++)
-        for (int n = 1; n <= GRAMS; n++) {
-            const dlf_estimate e = dlf_estimate_of(from[a] + (a ? 0 : n - 1) * seeds, seeds, 1);
-            DLF_TRY(dlf_table_row(t, DLF_TXT(ids[a]), DLF_NUM(n - 1), DLF_NUM(fmax(bottom, e.mean)),
-                                  DLF_NUM(fmax(bottom, e.lo)), DLF_NUM(fmax(bottom, e.hi)),
-                                  DLF_NUM(ngram_theory(o, n, size_of(run, last)))));
-        }
+    DLF_TRY(new_table(run, "context",
+                      (dlf_text){"多出的损失与上文长度", "excess loss by length of the context"},
+                      "context", &t));
+    for (int n = 1; n <= GRAMS; n++) {
+        const double theory = ngram_theory(o, n, size_of(run, last));
+        DLF_TRY(add_row(t, GRAM, n - 1, o->ngram + (n - 1) * seeds, seeds, theory));
+        DLF_TRY(add_row(t, NET, n - 1, o->rnn + last * seeds, seeds, theory)); /* lines */
+        DLF_TRY(add_row(t, FITTED, n - 1, o->hmm + last * seeds, seeds, theory));
+    }
     dlf_figure f = {
         .id = "context",
         .kind = DLF_LINES,
@@ -383,26 +411,12 @@ static dlf_status context_figure(const outcome *o, dlf_run *run)
                   "networks and a fitted HMM reach it"},
         .subtitle =
             {"两状态 HMM 的数据；0 是前向算法的损失；误差棒与带为种子间 95 % 区间；虚线为理论",
-             "data of a two-state hidden Markov model; 0 is the forward algorithm's loss; "
-             "bars and bands: 95 % over seeds; theory dashed"},
+             "data of a two-state hidden Markov model; 0 is the forward algorithm's loss; bars and "
+             "bands: 95 % over seeds; theory dashed"},
         .x = {{"上文的符号数", "symbols of context"}, false},
         .y = {{"每个符号多出的损失（纳特）", "excess loss per symbol (nats)"}, true}};
-    static const dlf_text names[] = {{"n-gram", "n-gram"},
-                                     {"循环网络", "recurrent network"},
-                                     {"对照：拟合的 HMM", "control: fitted HMM"}};
-    for (int a = 0; a < 3; a++)
-        f.series[a] = (dlf_series){.role = a == 2 ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "context",
-                                   .where = "model",
-                                   .equals = ids[a],
-                                   .x = "context",
-                                   .y = "excess",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[a],
-                                   .colour = a,
-                                   .points = a == 0};
-    dlf_theory_of(&f, 0, 3, "theory");
+    draw_models(&f, "context", (dlf_text){"n-gram", "n-gram"}, (const bool[]){true, false, false});
+    dlf_theory_of(&f, GRAM, MODELS, "theory");
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 
@@ -410,57 +424,30 @@ static dlf_status data_figure(const outcome *o, dlf_run *run)
 {
     const int seeds = o->seeds;
     dlf_table *t;
-    DLF_TRY(dlf_result_table(dlf_run_result(run), "data",
-                             (dlf_text){"多出的损失与训练数据", "excess loss by training data"},
-                             (const dlf_column[]){{"model", NULL},
-                                                  {"symbols", "1"},
-                                                  {"excess", "nat"},
-                                                  {"lo", "nat"},
-                                                  {"hi", "nat"},
-                                                  {"theory", "nat"},
-                                                  {NULL, NULL}},
-                             &t));
-    static const char *const ids[] = {"rnn", "ngram", "hmm"};
-    const double *from[] = {o->rnn, o->few, o->hmm};
-    for (int a = 0; a < 3; a++)
-        for (int k = 0; k < SIZES; k++) {
-            const dlf_estimate e = dlf_estimate_of(from[a] + k * seeds, seeds, 1);
-            const double size = size_of(run, k);
-            DLF_TRY(dlf_table_row(
-                t, DLF_TXT(ids[a]), DLF_NUM(size), DLF_NUM(fmax(bottom, e.mean)),
-                DLF_NUM(fmax(bottom, e.lo)), DLF_NUM(fmax(bottom, e.hi)),
-                DLF_NUM(a == 1 ? ngram_theory(o, CHECKED, size) : 0.5 * FREE / size)));
-        }
+    DLF_TRY(new_table(run, "data",
+                      (dlf_text){"多出的损失与训练数据", "excess loss by training data"}, "symbols",
+                      &t));
+    for (int k = 0; k < SIZES; k++) {
+        const double size = size_of(run, k), theory = 0.5 * FREE / size;
+        DLF_TRY(add_row(t, GRAM, size, o->few + k * seeds, seeds, ngram_theory(o, CHECKED, size)));
+        DLF_TRY(add_row(t, NET, size, o->rnn + k * seeds, seeds, theory));
+        DLF_TRY(add_row(t, FITTED, size, o->hmm + k * seeds, seeds, theory));
+    }
     dlf_figure f = {
         .id = "data",
         .kind = DLF_LINES,
-        .title =
-            {"数据少时，正确的模型（HMM）远胜循环网络；数据多时两者都接近下限",
-             "With little data the right model beats the recurrent network by far; with much both "
-             "are near the floor"},
+        .title = {"数据少时，正确的模型（HMM）远胜循环网络；数据多时两者都接近下限",
+                  "With little data the right model beats the recurrent network by far; with much "
+                  "both are near the floor"},
         .subtitle =
             {"两状态 HMM 的数据；误差棒为种子间 95 % 区间；虚线为理论：每个自由参数半个纳特",
              "data of a two-state hidden Markov model; bars: 95 % over seeds; theory "
              "dashed: half a nat per free parameter"},
         .x = {{"训练符号数", "training symbols"}, true},
         .y = {{"每个符号多出的损失（纳特）", "excess loss per symbol (nats)"}, true}};
-    static const dlf_text names[] = {{"循环网络", "recurrent network"},
-                                     {"6-gram", "6-gram"},
-                                     {"对照：拟合的 HMM", "control: fitted HMM"}};
-    for (int a = 0; a < 3; a++)
-        f.series[a] = (dlf_series){.role = a == 2 ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "data",
-                                   .where = "model",
-                                   .equals = ids[a],
-                                   .x = "symbols",
-                                   .y = "excess",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[a],
-                                   .colour = a,
-                                   .points = a != 0};
-    dlf_theory_of(&f, 1, 3, "theory");
-    dlf_theory_of(&f, 2, 4, "theory");
+    draw_models(&f, "symbols", (dlf_text){"6-gram", "6-gram"}, (const bool[]){true, false, true});
+    dlf_theory_of(&f, GRAM, MODELS, "theory");
+    dlf_theory_of(&f, FITTED, MODELS + 1, "theory");
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 
