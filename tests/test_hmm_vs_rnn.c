@@ -155,7 +155,6 @@ static void small_run_finds_what_it_should(void **state)
                 {"rounds", "30"},
                 {"memory_bits", "3"},
                 {"copy_steps", "250"}},
-        .left_out = {"counting"}, /* 2^11 contexts of 30,000 symbols: too few for the formula */
     };
     small_run_holds(&run);
 }

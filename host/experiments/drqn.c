@@ -9,6 +9,8 @@
 
 static const dlf_param params[] = {
     DLF_INT_PARAM("corridor", 8, 8, 3, 60, "steps", "走廊长度", "length of the corridor"),
+    DLF_INT_PARAM("longest_corridor", 20, 20, 5, 20, "steps", "走廊长度实验中最长的走廊",
+                  "longest corridor of those whose lengths are compared"),
     DLF_INT_PARAM("steps", 600, 2000, 1, 1000000, "steps", "迷宫的训练步数",
                   "training steps of the maze"),
     DLF_INT_PARAM("tiger_steps", 2500, 8000, 1, 1000000, "steps", "老虎问题的训练步数",

@@ -110,8 +110,9 @@ static dlf_status practise(dlf_qnet *q, const agent *agents, uint64_t seed, int 
     return dlf_qnet_learn(q);
 }
 
-/* Share of right turns of every agent, exactly: all patterns, by their probability. */
-static dlf_status examine(dlf_qnet *q, const agent *agents, double *success)
+/* Share of right turns of every agent, exactly: all patterns, by their probability; and what it
+ * expects in the first step, if asked. */
+static dlf_status examine(dlf_qnet *q, const agent *agents, double *success, double *expects)
 {
     const dlf_qnet_spec *s = &q->spec;
     double sign[LONGEST + 1];
@@ -123,6 +124,7 @@ static dlf_status examine(dlf_qnet *q, const agent *agents, double *success)
     DLF_TRY(dlf_qnet_look(q, false));
     for (int p = 0; p < s->members; p++) {
         success[p] = 0.0;
+        if (expects) expects[p] = 0.0;
         for (int b = 0; b < PATTERNS; b++) {
             double chance = 0.5;
             for (int c = 0; c < CUES; c++)
@@ -130,13 +132,16 @@ static dlf_status examine(dlf_qnet *q, const agent *agents, double *success)
                           : b >> (c + 1) & 1       ? agents[p].maze.hidden
                                                    : 1.0 - agents[p].maze.hidden;
             success[p] += dlf_qnet_best(q, p, b, s->steps - 1) == (b & 1) ? chance : 0.0;
+            if (expects)
+                expects[p] += chance * q->value[((long)p * PATTERNS + b) * s->steps * TURNS +
+                                                dlf_qnet_best(q, p, b, 0)];
         }
     }
     return DLF_OK;
 }
 
 static dlf_status teach(dlf_run *run, const agent *agents, int members, bool random_start,
-                        double *success, double from, double to)
+                        double *success, double *expects, double from, double to)
 {
     const int N = agents[0].maze.corridor, steps = dlf_run_int(run, "steps");
     int frames = 0;
@@ -162,7 +167,7 @@ static dlf_status teach(dlf_run *run, const agent *agents, int members, bool ran
                                        frames ? "frames" : "recurrent"));
         DLF_TRY_DONE(practise(&q, agents, dlf_run_seed(run), step, ways));
     }
-    status = examine(&q, agents, success);
+    status = examine(&q, agents, success, expects);
 done:
     dlf_qnet_free(&q);
     free(ways);
@@ -187,8 +192,8 @@ static double best_of(const agent *a)
     return dlf_maze_success(&a->maze, a->frames ? a->frames : a->maze.corridor + 1);
 }
 
-/* success (KINDS, LEVELS, seeds) */
-static dlf_status flicker(dlf_run *run, double *success, double from, double to)
+/* success (KINDS, LEVELS, seeds); expects (LEVELS, seeds), of the recurrent ones */
+static dlf_status flicker(dlf_run *run, double *success, double *expects, double from, double to)
 {
     const int seeds = dlf_run_seeds(run), N = dlf_run_int(run, "corridor");
     agent *agents = malloc((size_t)(KINDS * LEVELS * seeds) * sizeof *agents);
@@ -198,9 +203,9 @@ static dlf_status flicker(dlf_run *run, double *success, double from, double to)
             (agent){{N, CUES, levels[i / seeds % LEVELS]}, frames_of(i / seeds / LEVELS, N)};
     const int recurrent = LEVELS * seeds;
     dlf_status status;
-    DLF_TRY_DONE(teach(run, agents, recurrent, false, success, from, 0.5 * (from + to)));
+    DLF_TRY_DONE(teach(run, agents, recurrent, false, success, expects, from, 0.5 * (from + to)));
     status = teach(run, agents + recurrent, (KINDS - 1) * recurrent, false, success + recurrent,
-                   0.5 * (from + to), to);
+                   NULL, 0.5 * (from + to), to);
 done:
     free(agents);
     return status;
@@ -222,7 +227,7 @@ static dlf_status add_return(dlf_run *run, const char *id, dlf_text claim, const
     return dlf_result_check(dlf_run_result(run), c);
 }
 
-static dlf_status flicker_checks(dlf_run *run, const double *success)
+static dlf_status flicker_checks(dlf_run *run, const double *success, const double *expects)
 {
     static const char source[] = "closed form: 0.98^N (4 s - 0.1 (1 - s)), s = 1 - p^c/2; 5 %";
     const int seeds = dlf_run_seeds(run), N = dlf_run_int(run, "corridor");
@@ -244,6 +249,18 @@ static dlf_status flicker_checks(dlf_run *run, const double *success)
                                   "the same, DQN on N stacked frames, which miss the first sign: "
                                   "reaches its own best return"},
                        &half, of[2], dlf_maze_success(&half, N), source));
+    dlf_check c = dlf_check_of(
+        "expects_half",
+        (dlf_text){
+            "同上，DRQN 在第一步大致知道能得多少：时间差分把终点的奖励传回了起点",
+            "the same, DRQN knows in the first step about what it will get: temporal differences "
+            "have carried the reward back"},
+        dlf_estimate_of(expects + HALF * seeds, seeds, 1));
+    c.expected = dlf_maze_return(&half, dlf_maze_success(&half, N + 1));
+    c.tolerance = 0.25 * c.expected;
+    c.source = "Bellman 1957: the value of the first step is the return; 25 %, as it comes "
+               "down to it only with five times the steps";
+    DLF_TRY(dlf_result_check(dlf_run_result(run), c));
     return add_return(run, "never_shown",
                       (dlf_text){"对照，路标从不出现：DRQN 不比无记忆好",
                                  "control, a sign that is never shown: DRQN is no better than "
@@ -334,23 +351,30 @@ static dlf_status flicker_figure(dlf_run *run)
 static const int corridors[] = {2, 5, 10, 20};
 enum { LENGTHS = sizeof corridors / sizeof corridors[0] };
 
+/* How many of them are not longer than the longest that is wanted; two at least. */
+static int lengths_of(const dlf_run *run)
+{
+    int n = 2;
+    while (n < LENGTHS && corridors[n] <= dlf_run_int(run, "longest_corridor")) n++;
+    return n;
+}
+
 enum { SHOWN, RANDOM_START, NEVER_SHOWN, ARMS };
 static const char *const arm_ids[ARMS] = {"shown", "random_start", "never"};
 
 /* success (LENGTHS, ARMS, seeds) */
 static dlf_status lengths(dlf_run *run, double *success, double from, double to)
 {
-    const int seeds = dlf_run_seeds(run);
+    const int seeds = dlf_run_seeds(run), all = lengths_of(run) * ARMS;
     agent *agents = malloc((size_t)seeds * sizeof *agents);
     if (!agents) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
     dlf_status status = DLF_OK;
-    for (int i = 0; i < LENGTHS * ARMS && status == DLF_OK; i++) {
+    for (int i = 0; i < all && status == DLF_OK; i++) {
         const int arm = i % ARMS;
         for (int s = 0; s < seeds; s++)
             agents[s] = (agent){{corridors[i / ARMS], 1, arm == NEVER_SHOWN}, 0};
-        status = teach(run, agents, seeds, arm == RANDOM_START, success + i * seeds,
-                       from + (to - from) * i / (LENGTHS * ARMS),
-                       from + (to - from) * (i + 1) / (LENGTHS * ARMS));
+        status = teach(run, agents, seeds, arm == RANDOM_START, success + i * seeds, NULL,
+                       from + (to - from) * i / all, from + (to - from) * (i + 1) / all);
     }
     free(agents);
     return status;
@@ -366,7 +390,7 @@ static dlf_status lengths_table(dlf_run *run, const double *success)
     DLF_TRY_DONE(new_table(run, "corridor",
                            (dlf_text){"回报与走廊长度", "return by length of the corridor"},
                            "corridor", &t));
-    for (int i = 0; i < ARMS * LENGTHS; i++) {
+    for (int i = 0; i < ARMS * lengths_of(run); i++) {
         const dlf_maze m = {corridors[i / ARMS], 1, i % ARMS == NEVER_SHOWN};
         DLF_TRY_DONE(add_row(t, arm_ids[i % ARMS], m.corridor, &m, success + i * seeds, value,
                              seeds, dlf_maze_success(&m, m.corridor + 1)));
@@ -401,22 +425,24 @@ static dlf_status lengths_figure(dlf_run *run)
 
 static dlf_status lengths_report(dlf_run *run, const double *success)
 {
-    const int seeds = dlf_run_seeds(run), last = LENGTHS - 1;
+    const int seeds = dlf_run_seeds(run), last = lengths_of(run) - 1;
     const dlf_maze five = {corridors[1], 1, 0.0}, far = {corridors[last], 1, 0.0};
     DLF_TRY(add_return(run, "corridor_five",
                        (dlf_text){"走廊长 5：DRQN 到达有记忆的最优回报",
                                   "corridor of 5: DRQN reaches the best return with memory"},
                        &five, success + ARMS * seeds, 1.0, "closed form: 4 x 0.98^5; 5 %"));
-    DLF_TRY(add_return(run, "corridor_twenty",
-                       (dlf_text){"走廊长 20：DRQN 也到达有记忆的最优回报",
-                                  "corridor of 20: DRQN reaches the best return with memory, too"},
-                       &far, success + ARMS * last * seeds, 1.0, "closed form: 4 x 0.98^20; 5 %"));
-    DLF_TRY(
-        add_return(run, "random_start",
-                   (dlf_text){"走廊长 20，循环权重随机起步：同样到达",
-                              "corridor of 20, recurrent weights that start at random: the same"},
-                   &far, success + (ARMS * last + RANDOM_START) * seeds, 1.0,
-                   "gradients vanish through so many steps (Hochreiter 1991; Q7)"));
+    DLF_TRY(add_return(
+        run, "corridor_longest",
+        (dlf_text){"最长的走廊：DRQN 也到达有记忆的最优回报",
+                   "the longest corridor: DRQN reaches the best return with memory, too"},
+        &far, success + ARMS * last * seeds, 1.0, "closed form: 4 x 0.98^N; 5 %"));
+    DLF_TRY(add_return(
+        run, "random_start",
+        (dlf_text){"最长的走廊，循环权重随机起步：同样到达",
+                   "the longest corridor, recurrent weights that start at random: the same"},
+        &far, success + (ARMS * last + RANDOM_START) * seeds, 1.0,
+        "gradients vanish through so many steps (Hochreiter 1991; Q7)"));
+    DLF_TRY(dlf_result_fact(dlf_run_result(run), "longest", corridors[last], "step"));
     DLF_TRY(lengths_table(run, success));
     return lengths_figure(run);
 }
@@ -424,12 +450,14 @@ static dlf_status lengths_report(dlf_run *run, const double *success)
 dlf_status dlf_drqn_maze(dlf_run *run, double from, double to)
 {
     const int seeds = dlf_run_seeds(run);
-    double *success = calloc((size_t)((KINDS * LEVELS + ARMS * LENGTHS) * seeds), sizeof *success);
+    double *success =
+        calloc((size_t)(((KINDS + 1) * LEVELS + ARMS * LENGTHS) * seeds), sizeof *success);
     if (!success) return dlf_fail(DLF_ERR_OOM, "drqn: out of memory");
-    double *of_lengths = success + KINDS * LEVELS * seeds;
+    double *of_lengths = success + KINDS * LEVELS * seeds,
+           *expects = of_lengths + ARMS * LENGTHS * seeds;
     dlf_status status;
-    DLF_TRY_DONE(flicker(run, success, from, 0.5 * (from + to)));
-    DLF_TRY_DONE(flicker_checks(run, success));
+    DLF_TRY_DONE(flicker(run, success, expects, from, 0.5 * (from + to)));
+    DLF_TRY_DONE(flicker_checks(run, success, expects));
     DLF_TRY_DONE(flicker_table(run, success));
     DLF_TRY_DONE(flicker_figure(run));
     DLF_TRY_DONE(lengths(run, of_lengths, 0.5 * (from + to), to));
