@@ -23,7 +23,7 @@ enum {
     LEAST_TILE = 96, /* positions: below, w streams by too often, and groups share tiles instead */
     FEWEST_TILES = 10, /* so many at least, if they are not smaller than that                     */
     TASKS = 24, /* as many at least, if the shape has them                                  */
-    PACKED_FROM = 4096, /* positions: w is packed in NCHW, too */
+    PACKED_FROM = 1024, /* positions: w is packed in NCHW, too */
     GROUP = 64,       /* least channels of a task that shares its tile                            */
     AHEAD_PACKED = 12 /* channels from the packed one to the fetched one */
 };

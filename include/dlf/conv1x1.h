@@ -115,7 +115,7 @@ DLF_MUST_CHECK dlf_status dlf_conv1x1_forward(const dlf_conv1x1_fwd *io, const d
  *                  whatever w's type; K is rounded up to whole panels (fewer without AVX-512).
  *                  cuda, ref: w as it is: their kernels pack nothing, so nothing is gained
  *   cost           one read of w, one write of packed, which forward calls on a cpu without it
- *                  pay every time (but for f32 in NCHW with less than 4096 positions)
+ *                  pay every time (but for f32 in NCHW with less than 1024 positions)
  *   lifetime       dlf_conv1x1_packed_free, before its device is closed
  *   errors         as every op (ops.h); DLF_ERR_ARG: unknown layout; DLF_ERR_SHAPE: filled before
  *                  from a w of another shape, type or device, or for another layout */
