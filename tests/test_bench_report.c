@@ -289,6 +289,48 @@ static void a_ledger_counts_what_is_right_and_fast(void **state)
     dlf_bench_report_free(last);
 }
 
+/* A peer that takes `times` as long as dlf in every round; NAN: it was not timed. */
+static void add_peer(dlf_bench_row *row, const char *name, double times)
+{
+    dlf_bench_runner_result *peer = &row->runner[row->n_runners++];
+    snprintf(peer->name, sizeof peer->name, "%s", name);
+    if (isnan(times)) return;
+    peer->ns[DLF_BENCH_HOT] = of(0.0, 0);
+    for (int i = 0; i < ROUNDS; i++)
+        peer->ns[DLF_BENCH_HOT][i] = times * row->runner[0].ns[DLF_BENCH_HOT][i];
+}
+
+static void every_peer_has_a_column(void **state)
+{
+    (void)state;
+    dlf_bench_report *r = made_up(350e3, 1.0, 1), *more = made_up(350e3, 1.0, 2),
+                     *none = made_up(350e3, 1.0, 3);
+    for (int i = 0; i < 2; i++)
+        (i ? more : r)->rows->runner[0].ns[DLF_BENCH_HOT] = of(200e3, (uint32_t)i);
+    add_peer(r->rows, "slow", 1.5), add_peer(r->rows, "fast", 0.75);
+    add_peer(more->rows, "absent", NAN), add_peer(more->rows, "slow", 1.25);
+    more->rows->c.shape[0] = 2;
+    none->rows->c.shape[0] = 3;
+    snprintf(none->rows->skipped, sizeof none->rows->skipped, "no such version");
+    OK(dlf_bench_join(r, more));
+    OK(dlf_bench_join(r, none));
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    OK(dlf_bench_print_peers(f, r));
+    fclose(f);
+    assert_non_null(strstr(text, "| case | µs, hot | GFLOP/s | over slow | over fast |\n"));
+    assert_non_null(strstr(text, "| 1.50 (1.50…1.50) | 0.75 (0.75…0.75) |\n| layer_norm"));
+    assert_non_null(strstr(text, "| 1.25 (1.25…1.25) | |\n\n"));
+    assert_null(strstr(text, "3x1024"));
+    assert_non_null(strstr(text, "\n\nslow: 2 of 2 rows at least as fast, median 1.38, least 1.25; "
+                                 "fast: 0 of 1 rows at least as fast, median 0.75, least 0.75.\n"));
+    free(text);
+    dlf_bench_report_free(r);
+    dlf_bench_report_free(more);
+    dlf_bench_report_free(none);
+}
+
 static void figures_come_from_what_is_stored(void **state)
 {
     (void)state;
@@ -354,6 +396,7 @@ int main(void)
                                        cmocka_unit_test(reports_are_joined),
                                        cmocka_unit_test(hostile_files_are_refused),
                                        cmocka_unit_test(a_ledger_counts_what_is_right_and_fast),
+                                       cmocka_unit_test(every_peer_has_a_column),
                                        cmocka_unit_test(figures_come_from_what_is_stored),
                                        cmocka_unit_test(choices_choose)};
     return cmocka_run_group_tests_name("reports of the bench", tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #include "report/plot.h"
 #include "result/atomic_file.h"
 
-typedef enum output { TABLE, JSON, CSV, MARKDOWN, OPS, LEDGER } output;
+typedef enum output { TABLE, JSON, CSV, MARKDOWN, OPS, PEERS, LEDGER } output;
 
 static dlf_status real_value(const cli_args *a, const char *flag, double min, double max,
                              double *out)
@@ -29,14 +29,13 @@ static dlf_status real_value(const cli_args *a, const char *flag, double min, do
 
 static dlf_status read_output(output *out, const cli_args *a)
 {
-    static const char *const names[] = {"json", "csv", "markdown", "ops", "ledger"};
+    static const char *const names[] = {"json", "csv", "markdown", "ops", "peers", "ledger"};
     *out = TABLE;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         if (!cli_has(a, names[i])) continue;
         if (*out != TABLE)
-            return dlf_fail(
-                DLF_ERR_ARG,
-                "dlf bench: --json, --csv, --markdown, --ops and --ledger exclude each other");
+            return dlf_fail(DLF_ERR_ARG, "dlf bench: --json, --csv, --markdown, --ops, --peers and "
+                                         "--ledger exclude each other");
         *out = (output)(i + 1);
     }
     return DLF_OK;
@@ -135,6 +134,7 @@ static dlf_status show(const dlf_bench_report *r, output what)
     FILE *memory = open_memstream(&text, &size);
     if (!memory) return dlf_fail(DLF_ERR_OOM, "no memory for the table");
     dlf_status status = what == OPS      ? dlf_bench_print_ops(memory, r)
+                        : what == PEERS  ? dlf_bench_print_peers(memory, r)
                         : what == LEDGER ? dlf_bench_print_ledger(memory, r)
                                          : dlf_bench_print(memory, r, formats[what], cli_is_utf8());
     if (fclose(memory) != 0 && status == DLF_OK)
@@ -322,7 +322,8 @@ static const cli_flag flags[] = {
     CLI_FLAG("versions", 0, "N", "也测每个内核的第 1 到第 N 版",
              "versions 1..N of each kernel, too"),
     CLI_FLAG(
-        "against", 0, "torch,torch-compile,torch-layout,onednn,cudnn,cublaslt,liger,quack,unfused|best",
+        "against", 0,
+        "torch,torch-compile,torch-layout,onednn,cudnn,cublaslt,liger,quack,unfused|best",
         "对手；与 dlf 轮流计时。best：这里能用的库；unfused：自己的内核逐个调用",
         "peers; they take turns with dlf. best: the libraries that work here; unfused: our own "
         "kernels one after another"),
@@ -362,6 +363,8 @@ static const cli_flag flags[] = {
              "show what is stored, time nothing; several are joined (and stored by --out)"),
     CLI_FLAG("ops", 0, NULL, "每种运算一行的 Markdown 表格",
              "print a Markdown table, a line per op"),
+    CLI_FLAG("peers", 0, NULL, "每种情形一行、每个对手一列的 Markdown 表格",
+             "print a Markdown table, a line per case, a column per peer"),
     CLI_FLAG("ledger", 0, NULL, "每种运算一行：何处何时运行过，误差与速度（Markdown）",
              "print Markdown, a line per op: where and when it ran, how right, how fast"),
     CLI_FLAG("out", 'o', "FILE.json", "存下全部样本", "store all samples"),
