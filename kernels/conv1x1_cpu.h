@@ -133,6 +133,17 @@ static inline int64_t c1_pieces(c1_piece *piece, const c1_positions *at, int64_t
     return count;
 }
 
+/* out[0..n) = channel c at the n positions of these pieces: c1_run for many channels at the same
+ * positions, which are looked up once. */
+static inline void c1_run_of(float *out, const c1_input *in, int64_t p, int64_t c,
+                             const c1_piece *piece, int64_t count, int64_t n)
+{
+    const int64_t channel = c1_member(in->t, p) + c * in->at.channel;
+    for (int64_t s = 0; s < count; s++)
+        c1_copy(out + piece[s].first, in, channel + piece[s].from, piece[s].n);
+    c1_prologue(out, in, p, c, n);
+}
+
 /* ---- outputs ---- */
 
 typedef struct c1_result {

@@ -5,7 +5,7 @@
 #include "cpu_conv1x1_product.h"
 
 enum {
-    TILE_K = 96,            /* of a task                                         */
+    TILE_K = 192,           /* of a task                                         */
     TILE_C = 4 * WIDE,      /* of a task, too                                    */
     STEP = 256,             /* positions in one go                               */
     STEP_ROW = STEP + LINE, /* of those as rows, which would share sets in L1    */
@@ -50,13 +50,23 @@ static void pack_rows(float *packed, const weight_job *j, int64_t p, int64_t c, 
     }
 }
 
-/* And NCHW. */
+/* Channels c .. c + channels at positions q .. q + n, NCHW: out[channel * STEP_ROW + i]. */
+static void copy_runs(float *out, const c1_input *in, int64_t p, int64_t c, int64_t channels,
+                      int64_t q, int64_t n)
+{
+    c1_piece piece[STEP];
+    const int64_t count = c1_pieces(piece, &in->at, q, n);
+    for (int64_t k = 0; k < channels; k++)
+        c1_run_of(out + k * STEP_ROW, in, p, c + k, piece, count, n);
+}
+
+/* As panels. */
 static void pack_runs(float *packed, const weight_job *j, int64_t p, int64_t c, int64_t channels,
                       int64_t q, int64_t n, float *buffer)
 {
     for (int64_t k = 0; k < channels; k += j->width) {
         const int64_t some = least(j->width, channels - k);
-        for (int64_t m = 0; m < some; m++) c1_run(buffer + m * STEP_ROW, &j->x, p, c + k + m, q, n);
+        copy_runs(buffer, &j->x, p, c + k, some, q, n);
         pack_b(packed + k * STEP, j->width, buffer, true, STEP_ROW, n, some);
     }
 }
@@ -77,8 +87,7 @@ static void weight_task(const weight_job *j, int64_t task, float *scratch)
             copy_rows(a, TILE_K, &j->dz, p, k0, channels, q, n);
             pack_rows(b, j, p, c0, columns, q, n);
         } else {
-            for (int64_t k = 0; k < channels; k++)
-                c1_run(a + k * STEP_ROW, &j->dz, p, k0 + k, q, n);
+            copy_runs(a, &j->dz, p, k0, channels, q, n);
             pack_runs(b, j, p, c0, columns, q, n, buffer);
         }
         const int64_t row = j->nhwc ? 1 : STEP_ROW, step = j->nhwc ? TILE_K : 1;

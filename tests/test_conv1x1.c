@@ -438,7 +438,7 @@ static void sizes_that_are_cut(void **state)
     (void)state;
     const c1_case cases[] = {
         {.P = 1, .N = 1, .C = 530, .K = 9, .H = 3, .W = 4, .statistics = true},
-        {.P = 1, .N = 5, .C = 20, .K = 130, .H = 7, .W = 7, .statistics = true, .bias = true},
+        {.P = 1, .N = 5, .C = 20, .K = 210, .H = 7, .W = 7, .statistics = true, .bias = true},
         {.P = 1, .N = 2, .C = 130, .K = 66, .H = 10, .W = 16, .residual = true},
         {.P = 1, .N = 1, .C = 6, .K = 67, .H = 23, .W = 29, .statistics = true, .f = DLF_RELU},
         {.P = 1, .N = 3, .C = 40, .K = 12, .H = 24, .W = 24, .scale = true, .g = DLF_RELU},
