@@ -7,10 +7,8 @@
 #include <stdlib.h>
 
 #include "autoencoder.h"
-#include "autoencoder_nets.h"
-#include "dlf/rng.h"
+#include "autoencoder_study.h"
 #include "figures.h"
-#include "host_arrays.h"
 #include "ring.h"
 #include "seed_check.h"
 
@@ -50,155 +48,52 @@ enum {
 };
 static const double linear_rate = 0.03, deep_rate = 0.005, decoder_sd = 0.2, bandwidth = 0.02;
 
-/* Members p = arm seeds + seed; arms: plain, variational. */
-typedef struct study {
-    int P, seeds;
-    dlf_coder c;
-    double *rows, *eps, *mu, *z, *made; /* (P, POOL BATCH 2), (P, BATCH, 2) each              */
-    double *miss;                       /* (P) mean |x - out|^2 per row                       */
-} study;
-
-static void study_free(study *s)
+static dlf_status study_new(dlf_coder_study *s, const dlf_run *run, bool linear)
 {
-    dlf_coder_free(&s->c);
-    free(s->rows);
-    free(s->eps);
-}
-
-static dlf_status study_new(study *s, dlf_run *run, bool linear)
-{
-    const int seeds = dlf_run_seeds(run), P = 2 * seeds;
-    const size_t batch = (size_t)P * BATCH * 2;
-    *s = (study){.P = P, .seeds = seeds};
-    s->rows = malloc(batch * POOL * sizeof *s->rows);
-    s->eps = malloc((4 * batch + 3 * (size_t)P) * sizeof *s->eps);
-    int32_t *draw = malloc((size_t)P * sizeof *draw);
-    dlf_status status;
-    if (!s->rows || !s->eps || !draw) {
-        status = dlf_fail(DLF_ERR_OOM, "autoencoder: out of memory");
-        goto done;
-    }
-    s->mu = s->eps + batch;
-    s->z = s->mu + batch;
-    s->made = s->z + batch;
-    s->miss = s->made + batch;
-    double *sd = s->miss + P, *noise = sd + P;
-    for (int p = 0; p < P; p++) {
-        draw[p] = p % seeds;
-        sd[p] = decoder_sd;
-        noise[p] = p / seeds;
-        s->miss[p] = 0.0;
-        /* (POOL, P, BATCH, 2) */
-        for (int b = 0; b < POOL; b++)
-            dlf_ring_rows(s->rows + (long)(b * P + p) * BATCH * 2, BATCH,
-                          dlf_run_seed(run) + (uint64_t)b, (uint32_t)(p % seeds));
-    }
-    const dlf_coder_spec spec = {.members = P,
-                                 .batch = BATCH,
-                                 .inputs = 2,
-                                 .width = WIDTH,
-                                 .depth = linear ? 0 : 2,
-                                 .latents = K,
-                                 .sd = sd,
-                                 .noise = noise,
-                                 .prior = noise};
-    status = dlf_coder_new(&s->c, dlf_run_device(run), &spec, dlf_run_seed(run), draw);
-done:
-    free(draw);
-    return status;
-}
-
-static void standard(double *z, const study *s, uint64_t seed, uint32_t stream)
-{
-    for (int p = 0; p < s->P; p++)
-        host_normal(z + (long)p * BATCH * K, BATCH * K, 1.0, seed, stream,
-                    (uint32_t)(p % s->seeds));
-}
-
-static dlf_status feed(study *s, const dlf_run *run, int batch, enum dlf_purpose purpose, int step)
-{
-    standard(s->eps, s, dlf_run_seed(run), dlf_stream(purpose, (uint32_t)step));
-    DLF_TRY(dlf_coder_feed(s->c.graph, "eps", s->eps));
-    return dlf_coder_feed(s->c.graph, "x", s->rows + (long)batch * s->P * BATCH * 2);
-}
-
-static dlf_status train(study *s, dlf_run *run, double rate, double from, double to)
-{
-    const int steps = dlf_run_int(run, "coder_steps");
-    for (int t = 0; t < steps; t++) {
-        if (t % 100 == 0)
-            DLF_TRY(dlf_run_stage(run, from + (to - from) * t / steps, "autoencoders on a ring"));
-        DLF_TRY(feed(s, run, t % POOL, DLF_PURPOSE_INPUT, t));
-        DLF_TRY(dlf_coder_step(&s->c, t, steps, rate));
-    }
+    const dlf_coder_spec shape = {
+        .batch = BATCH, .inputs = 2, .width = WIDTH, .depth = linear ? 0 : 2, .latents = K};
+    DLF_TRY(dlf_coder_study_new(s, run, shape, POOL, decoder_sd));
+    for (int b = 0; b < POOL; b++)
+        for (int p = 0; p < s->P; p++)
+            dlf_ring_rows(s->rows + (long)(b * s->P + p) * BATCH * 2, BATCH, s->seed + (uint64_t)b,
+                          (uint32_t)(p % s->seeds));
     return DLF_OK;
 }
 
-/* Mean and Cholesky factor of the codes of one member: (mean, l11, l21, l22). */
-typedef struct moments {
-    double n, sum[2], square[3];
-} moments;
-
-static void add_codes(moments *m, const double *mu)
+/* Reconstruction of rows, and what is generated in each way. miss (P): mean |x - out|^2 per row;
+ * sample (WAYS,BATCH,2): of the first seed. */
+static dlf_status look(dlf_coder_study *s, bool linear, dlf_ring_count *count, double *miss,
+                       double *sample)
 {
-    for (int i = 0; i < BATCH; i++) {
-        m->n += 1.0;
-        for (int k = 0; k < 2; k++) m->sum[k] += mu[2 * i + k];
-        m->square[0] += mu[2 * i] * mu[2 * i];
-        m->square[1] += mu[2 * i] * mu[2 * i + 1];
-        m->square[2] += mu[2 * i + 1] * mu[2 * i + 1];
-    }
-}
-
-/* z (BATCH,2), standard normal, to the Gaussian of m. */
-static void colour(double *z, const moments *m)
-{
-    const double a = m->sum[0] / m->n, b = m->sum[1] / m->n, aa = m->square[0] / m->n - a * a,
-                 ab = m->square[1] / m->n - a * b, bb = m->square[2] / m->n - b * b,
-                 l11 = sqrt(fmax(aa, 0.0)), l21 = l11 > 0.0 ? ab / l11 : 0.0,
-                 l22 = sqrt(fmax(bb - l21 * l21, 0.0));
-    for (int i = 0; i < BATCH; i++) {
-        const double u = z[2 * i], v = z[2 * i + 1];
-        z[2 * i] = a + l11 * u;
-        z[2 * i + 1] = b + l21 * u + l22 * v;
-    }
-}
-
-/* Reconstruction of fresh rows, and what is generated in each way. sample (BATCH,2): of the first
- * seed. */
-static dlf_status look(study *s, dlf_run *run, bool linear, dlf_ring_count *count, double *sample)
-{
-    moments *m = calloc((size_t)s->P, sizeof *m);
-    double *codes = malloc((size_t)s->P * BATCH * K * sizeof *codes);
+    const long n = BATCH * K;
+    dlf_row_moments *m = calloc((size_t)s->P, sizeof *m);
     dlf_status status;
-    if (!m || !codes) {
-        status = dlf_fail(DLF_ERR_OOM, "autoencoder: out of memory");
-        goto done;
+    if (!m) return dlf_fail(DLF_ERR_OOM, "autoencoder: out of memory");
+    for (int p = 0; p < s->P; p++) {
+        m[p].n = K;
+        miss[p] = 0.0;
     }
     for (int b = 0; b < BATCHES; b++) {
-        DLF_TRY_DONE(feed(s, run, b % POOL, DLF_PURPOSE_TEST, b));
+        DLF_TRY_DONE(dlf_coder_study_feed(s, b % POOL, DLF_PURPOSE_TEST, b));
         DLF_TRY_DONE(dlf_graph_forward(s->c.graph, DLF_TRAINING));
         DLF_TRY_DONE(dlf_coder_read(s->c.graph, "mu", s->mu));
         DLF_TRY_DONE(dlf_coder_read(s->c.graph, "miss", s->made));
         for (int p = 0; p < s->P; p++) {
-            add_codes(&m[p], s->mu + (long)p * BATCH * K);
+            dlf_row_moments_add(&m[p], s->mu + p * n, BATCH);
             for (int i = 0; i < 2 * BATCH; i++)
-                s->miss[p] += pow(s->made[(long)p * 2 * BATCH + i], 2.0) / (BATCH * BATCHES);
+                miss[p] += pow(s->made[(long)p * 2 * BATCH + i], 2.0) / (BATCH * BATCHES);
         }
     }
-    for (int i = 0; i < s->P * BATCH * K; i++) codes[i] = s->mu[i];
     for (int w = 0; w < WAYS; w++) {
         if (ways[w].linear != linear) continue;
         for (int b = 0; b < BATCHES; b++) {
-            standard(s->z, s, dlf_run_seed(run), dlf_stream(DLF_PURPOSE_TEST, 1000 + (uint32_t)b));
+            dlf_coder_study_noise(s->z, s, DLF_PURPOSE_TEST, 1000 + b);
             for (int p = 0; p < s->P; p++) {
-                double *z = s->z + (long)p * BATCH * K;
-                const double *c = codes + (long)p * BATCH * K;
-                if (ways[w].latents == GAUSSIAN) colour(z, &m[p]);
-                if (ways[w].latents == JITTERED) {
-                    const double spread = sqrt((m[p].square[0] + m[p].square[2]) / m[p].n);
-                    for (int i = 0; i < BATCH * K; i++) z[i] = c[i] + bandwidth * spread * z[i];
-                }
+                double *z = s->z + p * n;
+                const double spread = sqrt((m[p].square[0] + m[p].square[3]) / m[p].rows);
+                if (ways[w].latents == GAUSSIAN) dlf_row_moments_colour(&m[p], z, BATCH);
+                if (ways[w].latents == JITTERED) /* about the codes of the last rows */
+                    for (int i = 0; i < n; i++) z[i] = s->mu[p * n + i] + bandwidth * spread * z[i];
             }
             DLF_TRY_DONE(dlf_coder_decode(&s->c, s->z, s->made));
             for (int i = 0; i < s->seeds; i++) {
@@ -210,7 +105,6 @@ static dlf_status look(study *s, dlf_run *run, bool linear, dlf_ring_count *coun
         }
     }
 done:
-    free(codes);
     free(m);
     return status;
 }
@@ -336,7 +230,7 @@ dlf_status dlf_autoencoder_ring(dlf_run *run, double from, double to)
     const int seeds = dlf_run_seeds(run);
     const size_t cells = (size_t)(WAYS * seeds);
     outcome o = {.count = calloc(cells, sizeof *o.count),
-                 .hits = malloc((3 * cells + WAYS * BATCH * 2) * sizeof *o.hits)};
+                 .hits = malloc((4 * cells + WAYS * BATCH * 2) * sizeof *o.hits)};
     dlf_status status = DLF_OK;
     if (!o.count || !o.hits) {
         status = dlf_fail(DLF_ERR_OOM, "autoencoder: out of memory");
@@ -345,18 +239,21 @@ dlf_status dlf_autoencoder_ring(dlf_run *run, double from, double to)
     o.modes = o.hits + cells;
     o.miss = o.modes + cells;
     o.sample = o.miss + cells;
+    double *miss = o.sample + WAYS * BATCH * 2; /* (2 seeds) */
+    const int steps = dlf_run_int(run, "coder_steps");
+    const double half = 0.5 * (to - from);
     for (int linear = 0; linear < 2; linear++) {
-        study s = {0};
+        dlf_coder_study s = {0};
         status = study_new(&s, run, linear);
         if (status == DLF_OK)
-            status =
-                train(&s, run, linear ? linear_rate : deep_rate, from + 0.5 * linear * (to - from),
-                      from + 0.5 * (linear + 1) * (to - from));
-        if (status == DLF_OK) status = look(&s, run, linear, o.count, o.sample);
+            status = dlf_coder_study_train(&s, run, steps, linear ? linear_rate : deep_rate,
+                                           "autoencoders on a ring", from + linear * half,
+                                           from + (linear + 1) * half);
+        if (status == DLF_OK) status = look(&s, linear, o.count, miss, o.sample);
         for (int w = 0; w < WAYS && status == DLF_OK; w++)
             for (int i = 0; i < seeds && ways[w].linear == linear; i++)
-                o.miss[w * seeds + i] = s.miss[(ways[w].variational ? seeds : 0) + i];
-        study_free(&s);
+                o.miss[w * seeds + i] = miss[(ways[w].variational ? seeds : 0) + i];
+        dlf_coder_study_free(&s);
         if (status != DLF_OK) goto done;
     }
     for (size_t i = 0; i < cells; i++) {
