@@ -17,13 +17,13 @@ static void elbo_is_the_best_likelihood(void **state)
             double best = 0.0;
             for (int i = 0; i < D; i++) {
                 double most = -INFINITY; /* over what latent i adds to the noise */
-                for (double w = 0.0; w < (i < k ? 6.0 : 1e-9); w += 1e-3) {
+                for (double w = 0.0; w < (i < k ? 6.0 : 1e-9); w += 4e-3) {
                     const double v = sigma2 + w;
                     most = fmax(most, -0.5 * (log(2.0 * M_PI * v) + lambda[i] / v));
                 }
                 best += most;
             }
-            assert_true(fabs(dlf_ppca_elbo(lambda, D, k, sigma2) - best) < 1e-5);
+            assert_true(fabs(dlf_ppca_elbo(lambda, D, k, sigma2) - best) < 1e-4);
         }
     assert_true(dlf_pca_loss(lambda, D, 2) == 2.0 && dlf_pca_loss(lambda, D, D) == 0.0);
     assert_true(dlf_ppca_kl(2.0, 3.0) == 0.0 && fabs(dlf_ppca_kl(exp(1.0), 1.0) - 0.5) < 1e-15);
@@ -102,13 +102,16 @@ static void small_run_finds_what_it_should(void **state)
         .slug = "autoencoder",
         .seed = 1,
         .seeds = 3,
-        .set = {{"pca_steps", "1200"},
+        .set = {{"pca_steps", "600"},
                 {"coder_steps", "300"},
+                {"coder_digits_steps", "150"},
+                {"coder_digits_width", "32"},
                 {"score_rows", "2048"},
                 {"score_steps", "900"},
                 {"walk_steps", "100"}},
         .refuted = {"plain_aligned", "plain_langevin"},
-        .left_out = {"vae_aligned", "ring_vae", "langevin"}, /* need more */
+        .left_out = {"digits_pca", "digits_codes", "ring_vae", "langevin",
+                     "vae_aligned"}, /* need more */
     };
     small_run_holds(&run);
 }

@@ -11,10 +11,14 @@
 #include "autoencoder_nets.h"
 
 static const dlf_param params[] = {
-    DLF_INT_PARAM("pca_steps", 2500, 6000, 1, 1000000, "steps", "线性网络的训练步数",
+    DLF_INT_PARAM("pca_steps", 1500, 6000, 1, 1000000, "steps", "线性网络的训练步数",
                   "training steps of the linear nets"),
     DLF_INT_PARAM("coder_steps", 1500, 6000, 1, 1000000, "steps", "环上自编码器的训练步数",
                   "training steps on the ring"),
+    DLF_INT_PARAM("coder_digits_steps", 600, 4000, 1, 1000000, "steps", "手写数字上的训练步数",
+                  "training steps on the digits"),
+    DLF_INT_PARAM("coder_digits_width", 64, 128, 2, 1024, "units", "手写数字上的网络宽度",
+                  "width on the digits"),
     DLF_INT_PARAM("score_rows", 8192, 32768, 64, 1000000, "rows", "去噪自编码器的训练样本数",
                   "rows of the denoising autoencoder"),
     DLF_INT_PARAM("score_steps", 1500, 6000, 1, 1000000, "steps", "去噪自编码器的训练步数",
@@ -25,9 +29,10 @@ static const dlf_param params[] = {
 
 static dlf_status run_autoencoder(dlf_run *run)
 {
-    DLF_TRY(dlf_autoencoder_linear(run, 0.0, 0.4));
-    DLF_TRY(dlf_autoencoder_ring(run, 0.4, 0.8));
-    return dlf_autoencoder_score(run, 0.8, 1.0);
+    DLF_TRY(dlf_autoencoder_linear(run, 0.0, 0.3));
+    DLF_TRY(dlf_autoencoder_ring(run, 0.3, 0.5));
+    DLF_TRY(dlf_autoencoder_digits(run, 0.5, 0.85));
+    return dlf_autoencoder_score(run, 0.85, 1.0);
 }
 
 static dlf_status network(dlf_graph **out, dlf_device *device)

@@ -9,6 +9,7 @@
 /* Each uses the share from..to of the progress bar and adds its tables, checks and figures. */
 DLF_MUST_CHECK dlf_status dlf_autoencoder_linear(dlf_run *run, double from, double to);
 DLF_MUST_CHECK dlf_status dlf_autoencoder_ring(dlf_run *run, double from, double to);
+DLF_MUST_CHECK dlf_status dlf_autoencoder_digits(dlf_run *run, double from, double to);
 DLF_MUST_CHECK dlf_status dlf_autoencoder_score(dlf_run *run, double from, double to);
 
 /* ---- closed forms --------------------------------------------------------------------------- */
@@ -28,6 +29,9 @@ double dlf_ppca_elbo(const double *lambda, int D, int k, double sigma2);
 /* Squared Frechet distance (Wasserstein-2 of Gaussians) of N(0, a) and N(0, b), a and b (n,n)
  * symmetric, not negative: tr a + tr b - 2 tr (a^1/2 b a^1/2)^1/2. Infinity where memory is out. */
 double dlf_frechet(const double *a, const double *b, int n);
+/* In two steps, for many b: root (n,n) gets a^1/2. False, or Infinity, where memory is out. */
+bool dlf_symmetric_root(double *root, const double *a, int n);
+double dlf_frechet_by_root(const double *root, const double *a, const double *b, int n);
 /* The same of the rows and what is generated from k latents drawn from a Gaussian:
  *   AE, codes' own covariance          sum of the last D - k eigenvalues
  *   VAE, prior, with noise sigma^2     sum_off (sqrt lambda_i - sigma)^2

@@ -22,7 +22,7 @@ static const double lambda[D] = {8,  5,  3,  2,  1.2, .5, .5, .5, .5, .5,
                                  .5, .5, .5, .5, .5,  .5, .5, .5, .5, .5};
 static const double noises[] = {0.3, 0.7, 1.5, 2.5, 4.0, 6.0, 10.0};
 enum { NOISES = sizeof noises / sizeof noises[0], CHECKED = 2, SIZES = 5 };
-static const double learning_rate = 0.05;
+static const double learning_rate = 0.2;
 
 /* The noise that fits best (Tipping & Bishop 1999): the mean of what is discarded. */
 static double best_noise(int k)

@@ -53,15 +53,14 @@ static void product(double *c, const double *a, const double *b, int n)
         }
 }
 
-double dlf_frechet(const double *a, const double *b, int n)
+bool dlf_symmetric_root(double *root, const double *a, int n)
 {
     const long square = (long)n * n;
-    double *work = malloc((4 * (size_t)square + (size_t)n) * sizeof *work), sum = 0.0;
-    if (!work) return INFINITY;
-    double *root = work, *vector = work + square, *left = vector + square, *both = left + square,
-           *value = both + square;
-    for (long i = 0; i < square; i++) left[i] = a[i];
-    dlf_symmetric_eigen(left, n, value, vector);
+    double *work = malloc((2 * (size_t)square + (size_t)n) * sizeof *work);
+    if (!work) return false;
+    double *vector = work + square, *value = vector + square;
+    for (long i = 0; i < square; i++) work[i] = a[i];
+    dlf_symmetric_eigen(work, n, value, vector);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++) {
             double r = 0.0;
@@ -69,13 +68,32 @@ double dlf_frechet(const double *a, const double *b, int n)
                 r += sqrt(fmax(value[k], 0.0)) * vector[k * n + i] * vector[k * n + j];
             root[i * n + j] = r;
         }
-    product(left, root, b, n);
-    product(both, left, root, n);
+    free(work);
+    return true;
+}
+
+double dlf_frechet_by_root(const double *root, const double *a, const double *b, int n)
+{
+    const long square = (long)n * n;
+    double *work = malloc((2 * (size_t)square + (size_t)n) * sizeof *work), sum = 0.0;
+    if (!work) return INFINITY;
+    double *both = work + square, *value = both + square;
+    product(work, root, b, n);
+    product(both, work, root, n);
     dlf_symmetric_eigen(both, n, value, NULL);
     for (int i = 0; i < n; i++)
         sum += a[i * n + i] + b[i * n + i] - 2.0 * sqrt(fmax(value[i], 0.0));
     free(work);
     return sum;
+}
+
+double dlf_frechet(const double *a, const double *b, int n)
+{
+    double *root = malloc((size_t)n * (size_t)n * sizeof *root);
+    const double d = root && dlf_symmetric_root(root, a, n) ? dlf_frechet_by_root(root, a, b, n)
+                                                            : (double)INFINITY;
+    free(root);
+    return d;
 }
 
 double dlf_denoised(dlf_humps h, double noise, double x)
