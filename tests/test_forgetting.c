@@ -83,10 +83,10 @@ static void small_run_finds_what_it_should(void **state)
         .seed = 1,
         .seeds = 4,
         .set = {{"task_features", "24"},
-                {"task_pairs", "100"},
-                {"quadratic_rows", "1000"},
+                {"task_pairs", "60"},
+                {"quadratic_rows", "600"},
                 {"width", "24"},
-                {"task_steps", "120"}},
+                {"task_steps", "80"}},
         .refuted = {"similar_forgets_less"},
         .left_out = {"new_classes", "strength_"}, /* for a full run to decide */
     };

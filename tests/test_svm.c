@@ -64,6 +64,9 @@ static void conditions_hold(void **state)
         sum += beta[i];
     }
     assert_true(fabs(sum) < 1e-9);
+    for (int i = 0; i < N; i++) y[i] = -1.0f; /* one class alone */
+    assert_true(dlf_svm_train(beta, f, k, N, y, N, C, &gap) == -1.0 && gap == 0.0);
+    assert_int_equal(dlf_svm_support(beta, N, C), 0);
     free(k);
     free(x);
 }
@@ -71,7 +74,7 @@ static void conditions_hold(void **state)
 /* t dw/dt = w^ in the limit, where only support vectors pull. */
 static void limit_solves_the_flow(void **state)
 {
-    const double a[] = {1.0, 0.8, 1.2, -0.9, 4.0, 1.0, 5.0, -3.0}, rate = 0.05, t = 1e9;
+    const double a[] = {0.5, 0.8, 0.6, -0.9, 4.0, 1.0, 5.0, -3.0}, rate = 0.05, t = 1e9;
     enum { N = 4 };
     dlf_svm_limit limit;
     bool usable;
@@ -88,9 +91,11 @@ static void limit_solves_the_flow(void **state)
     for (int i = 0; i < 2; i++)
         assert_true(fabs(limit.w_hat[0] * a[2 * i] + limit.w_hat[1] * a[2 * i + 1] - 1.0) < 1e-9);
     assert_true(dlf_svm_angle(&limit, 1e12) < dlf_svm_angle(&limit, 1e6));
-    /* a third support vector, or one row alone: not usable */
-    const double alone[] = {1.0, 0.0, 3.0, 0.1};
+    /* one support vector alone, or two so near each other that they take for ever: not usable */
+    const double alone[] = {1.0, 0.0, 3.0, 0.1}, near[] = {1.0, 0.3, 1.0, -0.3};
     OK(dlf_svm_limit_of(&limit, &usable, alone, 2, rate, 2.0));
+    assert_false(usable);
+    OK(dlf_svm_limit_of(&limit, &usable, near, 2, rate, 2.0));
     assert_false(usable);
 }
 

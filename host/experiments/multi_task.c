@@ -67,7 +67,7 @@ const dlf_experiment dlf_experiment_multi_task = {
          "太小的共享网络则有害",
          "sharing helps where tasks differ by less than the noise of learning one alone, by an "
          "amount that can be computed; unrelated tasks and too small a trunk do harm"},
-    .quick_seeds = 6,
+    .quick_seeds = 8,
     .full_seeds = 12,
     .params = params,
     .network = network,

@@ -22,8 +22,10 @@ typedef struct dlf_svm_limit {
     double w_hat[2], w_tilde[2];
     double margin; /* |v| = 1/|w^| */
 } dlf_svm_limit;
-/* False unless exactly two rows are support vectors and all others lie at least `apart` times the
- * margin away.  errors as dlf_hull_nearest */
+/* False unless exactly two rows are support vectors, all others lie at least `apart` times the
+ * margin away, and sum lambda_i |a_i|^2 >= 2 |v|^2: what is not in the limit yet goes like t^-kappa
+ * across v, kappa = sum lambda_i |a_i|^2 / |v|^2 - 1 (the flow in ln t, linearised). errors as
+ * dlf_hull_nearest */
 DLF_MUST_CHECK dlf_status dlf_svm_limit_of(dlf_svm_limit *out, bool *usable, const double *a, int n,
                                            double rate, double apart);
 /* 1 - cos of w^ ln t + w~ and w^;  |w^ ln t + w~| |v| */
@@ -39,7 +41,7 @@ double dlf_svm_length(const dlf_svm_limit *limit, double t);
  * two coefficients at a time, chosen by second order (Platt 1998; Fan, Chen & Lin 2005).
  *
  *   k       (n,pitch) rows of the Gram matrix, positive definite; the first n columns are used
- *   y       (n) +1 or -1, both occur
+ *   y       (n) +1 or -1; of one kind alone: beta = 0 and the bias is y
  *   beta    (n) gets the coefficients of f(x) = sum beta_i K(x_i, x);  f (n) gets f(x_i)
  *   gap     primal less dual, over the primal: what is left to gain at most; NULL: not wanted
  *   stops   where the conditions hold to 2e-4, or after 1,000 n moves

@@ -72,6 +72,12 @@ double dlf_svm_train(double *beta, float *f, const float *k, long pitch, const f
     int i, j;
     memset(beta, 0, (size_t)n * sizeof *beta);
     memset(f, 0, (size_t)n * sizeof *f);
+    bool both = false;
+    for (int t = 1; t < n; t++) both |= y[t] != y[0];
+    if (!both) { /* the bias alone says so, with no loss */
+        if (gap) *gap = 0.0;
+        return y[0];
+    }
     for (int step = 0; step < 1000 * n && choose(&m, &i, &j, &bias) > 2e-4; step++) move(&m, i, j);
     if (!gap) return bias;
     double norm = 0.0, loss = 0.0, sum = 0.0;

@@ -13,12 +13,15 @@
 #include "svm.h"
 
 enum { N = 12, RECORDS = 20, TRIES = 10000 };
-static const double apart = 2.0, separation = 2.0;
+/* Other rows lie so many margins away, and the margin is this much of the longest row: else the
+ * limit is there, but late. */
+static const double apart = 2.0, widest = 0.2, separation = 2.0;
 
 dlf_status dlf_svm_limit_of(dlf_svm_limit *out, bool *usable, const double *a, int n, double rate,
                             double apart_by)
 {
     double w[2], lambda[64], matrix[2][2], right[2];
+    double spread = 0.0;
     int found = 0;
     dlf_hull hull;
     *usable = false;
@@ -31,12 +34,13 @@ dlf_status dlf_svm_limit_of(dlf_svm_limit *out, bool *usable, const double *a, i
         if (lambda[i] < 1e-3 && far < apart_by) return DLF_OK;
         if (lambda[i] < 1e-3) continue;
         if (found == 2) return DLF_OK;
+        spread += lambda[i] * (a[2 * i] * a[2 * i] + a[2 * i + 1] * a[2 * i + 1]);
         matrix[found][0] = a[2 * i];
         matrix[found][1] = a[2 * i + 1];
         right[found++] = -log(n * lambda[i] / (hull.margin * hull.margin * rate));
     }
     const double det = matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0];
-    if (found < 2) return DLF_OK;
+    if (found < 2 || spread < 2.0 * hull.margin * hull.margin) return DLF_OK;
     for (int k = 0; k < 2; k++) out->w_hat[k] = w[k] / hull.margin;
     out->w_tilde[0] = (right[0] * matrix[1][1] - matrix[0][1] * right[1]) / det;
     out->w_tilde[1] = (matrix[0][0] * right[1] - right[0] * matrix[1][0]) / det;
@@ -92,6 +96,7 @@ static dlf_status points(double *a, dlf_svm_limit *limit, double *rate, uint64_t
         for (int i = 0; i < N; i++) longest = fmax(longest, hypot(a[2 * i], a[2 * i + 1]));
         *rate = 2.0 / (longest * longest);
         DLF_TRY(dlf_svm_limit_of(limit, &usable, a, N, *rate, apart));
+        usable = usable && limit->margin > widest * longest;
     }
     return usable ? DLF_OK
                   : dlf_fail(DLF_ERR_SELF_CHECK, "svm: no usable points in %d tries", TRIES);
@@ -137,8 +142,10 @@ static dlf_status measure(const lab *l, dlf_run *run, double from, double to)
         descend(l, a, N, 0.5 * rate, true, w);
         for (int r = 0; r < l->records; r++)
             l->square[(long)r * l->seeds + s] = angle(w[r], limit.w_hat);
-        for (int k = 0; k < 2; k++) /* minus the hull's nearest point: 0 is inside */
-            a[2 * N + k] = -limit.w_hat[k] * limit.margin * limit.margin;
+        for (int k = 0; k < 2; k++) { /* minus the mean: 0 is inside of the hull */
+            a[2 * N + k] = 0.0;
+            for (int i = 0; i < N; i++) a[2 * N + k] -= a[2 * i + k] / N;
+        }
         descend(l, a, N + 1, rate, false, w);
         for (int r = 0; r < l->records; r++)
             l->control[(long)r * l->seeds + s] = hypot(w[r][0], w[r][1]) * limit.margin;
@@ -156,15 +163,13 @@ static dlf_estimate mean_at(const lab *l, const double *x, int r)
 static dlf_status checks(const lab *l, dlf_run *run)
 {
     const int last = l->records - 1, before = last - 2; /* a decade before */
-    double *slope = malloc(3 * (size_t)l->seeds * sizeof *slope), *ratio = slope + l->seeds,
-           *flat = ratio + l->seeds;
+    double *slope = malloc(2 * (size_t)l->seeds * sizeof *slope), *flat = slope + l->seeds;
     if (!slope) return dlf_fail(DLF_ERR_OOM, "svm: out of memory");
     const double decade = log((double)l->steps[last] / (double)l->steps[before]);
     for (int s = 0; s < l->seeds; s++) {
         const long a = (long)last * l->seeds + s, b = (long)before * l->seeds + s;
         slope[s] = (l->length[a] - l->length[b]) / decade;
         flat[s] = (l->control[a] - l->control[b]) / decade;
-        ratio[s] = l->angle[a] / l->angle_theory[a];
     }
     dlf_status status;
     DLF_TRY_DONE(dlf_add_law(
@@ -173,14 +178,14 @@ static dlf_status checks(const lab *l, dlf_run *run)
                    "growth of the weights per unit of ln t, times the margin (last decade)"},
         dlf_estimate_of(slope, l->seeds, 1), 1.0, 0.05,
         "Soudry et al. 2018, theorem 3: |w| = ln t / margin; 4 standard errors or 5 %"));
-    dlf_check c =
-        dlf_check_of("angle_law",
-                     (dlf_text){"最后一步离最大间隔方向的 1−cos，与理论之比",
-                                "1−cos to the largest margin at the last step, over theory"},
-                     dlf_estimate_of(ratio, l->seeds, 1));
-    c.expected = 1.0;
-    c.tolerance = 0.1;
-    c.source = "w^ ln t + w~ (Soudry et al. 2018), w~ from the two support vectors; 10 %: other "
+    dlf_check c = dlf_check_of("angle_law",
+                               (dlf_text){"最后一步离最大间隔方向的 1−cos",
+                                          "1−cos to the largest margin at the last step"},
+                               mean_at(l, l->angle, last));
+    c.expected = mean_at(l, l->angle_theory, last).mean;
+    c.tolerance = 0.01;
+    c.relative = true;
+    c.source = "w^ ln t + w~ (Soudry et al. 2018), w~ from the two support vectors; 1 %: other "
                "points are not quite silent";
     DLF_TRY_DONE(dlf_result_check(dlf_run_result(run), c));
     DLF_TRY_DONE(dlf_add_bound(
@@ -192,8 +197,6 @@ static dlf_status checks(const lab *l, dlf_run *run)
         "the loss has a minimum: below a hundredth of the slope above"));
     DLF_TRY_DONE(dlf_result_fact(dlf_run_result(run), "angle_square",
                                  mean_at(l, l->square, last).mean, "1"));
-    DLF_TRY_DONE(
-        dlf_result_fact(dlf_run_result(run), "angle_last", mean_at(l, l->angle, last).mean, "1"));
     DLF_TRY_DONE(dlf_result_fact(dlf_run_result(run), "angle_before",
                                  mean_at(l, l->angle, last - 4 > 0 ? last - 4 : 0).mean, "1"));
     status = dlf_result_fact(dlf_run_result(run), "last_step", (double)l->steps[last], "step");
