@@ -18,15 +18,22 @@ typedef struct simd_level {
 
 extern const dlf_ops dlf_ops_cpu_v1;
 #ifdef DLF_HAVE_LEVEL_v3
-extern const dlf_ops dlf_ops_cpu_v3, dlf_ops_cpu_v4;
+extern const dlf_ops dlf_ops_cpu_v3;
+#endif
+#ifdef DLF_HAVE_LEVEL_v4
+extern const dlf_ops dlf_ops_cpu_v4;
 #endif
 
 /* Best first. OpenBLAS must be told its core type: 0.3.21 takes Zen 4 for Cooperlake (25 % slower
  * on small products) and some virtual machines for Prescott (5 times slower). */
 static const simd_level levels[] = {
-#ifdef DLF_HAVE_LEVEL_v3
+#ifdef DLF_HAVE_LEVEL_v4
     {"v4", "AVX-512", "SkylakeX", &dlf_ops_cpu_v4},
+#endif
+#ifdef DLF_HAVE_LEVEL_v3
     {"v3", "AVX2", "Haswell", &dlf_ops_cpu_v3},
+#endif
+#ifdef __x86_64__
     {"v1", "SSE2", NULL, &dlf_ops_cpu_v1},
 #else
     {"v1", "baseline", NULL, &dlf_ops_cpu_v1},
@@ -36,7 +43,7 @@ enum { N_LEVELS = sizeof levels / sizeof levels[0] };
 
 static bool cpu_has(const simd_level *level)
 {
-#ifdef DLF_HAVE_LEVEL_v3
+#ifdef __x86_64__
     if (!strcmp(level->name, "v3") || !strcmp(level->name, "v4")) {
         if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
             !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
