@@ -4,6 +4,7 @@
 #include "small_run.h"
 
 #include "experiments/autoencoder.h"
+#include "experiments/autoencoder_study.h"
 
 enum { D = 5 };
 static const double lambda[D] = {4.0, 2.5, 1.0, 0.5, 0.5};
@@ -95,6 +96,30 @@ static void denoised_by_integration(void **state)
     assert_true(fabs(dlf_humps_cdf(h, 1.0) - below) < 1e-6);
 }
 
+/* Rows +-sqrt(n) e_k have mean 0 and covariance 1 exactly: coloured they have the moments asked
+ * for, also where a direction has no variance. */
+static void colour_has_the_moments(void **state)
+{
+    enum { N = 3, ROWS = 2 * N };
+    const double given[4 * N] = {1, 2, 3, 0, -1, 3, 4, 0, 3, -2, 1, 3};
+    double mean[2][N], covariance[2][N * N], z[ROWS * N] = {0};
+    dlf_row_moments *m = calloc(2, sizeof *m);
+    assert_non_null(m);
+    m[0].n = m[1].n = N;
+    dlf_row_moments_add(&m[0], given, 4);
+    for (int r = 0; r < ROWS; r++) z[r * N + r / 2] = (r % 2 ? -1.0 : 1.0) * sqrt(N);
+    dlf_row_moments_colour(&m[0], z, ROWS);
+    dlf_row_moments_add(&m[1], z, ROWS);
+    for (int i = 0; i < 2; i++) dlf_row_moments_of(&m[i], mean[i], covariance[i]);
+    assert_true(covariance[0][0] == 4.6875 && covariance[0][8] == 0.0); /* by hand */
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(mean[0][i] - mean[1][i]) < 1e-12);
+        for (int j = 0; j < N; j++)
+            assert_true(fabs(covariance[0][i * N + j] - covariance[1][i * N + j]) < 1e-12);
+    }
+    free(m);
+}
+
 static void small_run_finds_what_it_should(void **state)
 {
     const small_run run = {
@@ -124,6 +149,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(frechet_by_diagonals),
         cmocka_unit_test(frechet_of_models),
         cmocka_unit_test(denoised_by_integration),
+        cmocka_unit_test(colour_has_the_moments),
         cmocka_unit_test(small_run_finds_what_it_should),
     };
     return kt_close(cmocka_run_group_tests(tests, NULL, NULL));
