@@ -129,13 +129,13 @@ static void small_run_finds_what_it_should(void **state)
         .seeds = 3,
         .set = {{"pca_steps", "600"},
                 {"coder_steps", "300"},
-                {"coder_digits_steps", "150"},
+                {"coder_digits_steps", "300"},
                 {"coder_digits_width", "32"},
                 {"score_rows", "2048"},
                 {"score_steps", "900"},
                 {"walk_steps", "100"}},
         .refuted = {"plain_aligned", "plain_langevin"},
-        .left_out = {"digits_pca", "digits_codes", "ring_vae", "langevin",
+        .left_out = {"digits_pca", "digits_codes", "features_pca", "ring_vae", "langevin",
                      "vae_aligned"}, /* need more */
     };
     small_run_holds(&run);

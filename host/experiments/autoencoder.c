@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * autoencoder.c -- Q23: GAN and autoencoder; Q27: AE and VAE; Q32: how to generate with an AE.
+ * autoencoder.c -- Q23: GAN and autoencoder; Q27: AE and VAE; Q32: features, and samples, from an
+ * AE.
  *
  * Claim   An autoencoder reconstructs and nothing else: it is PCA where it is linear, and its codes
  * have no known distribution. A VAE pays KL for a prior, turns latents off that are worth less, and
@@ -53,8 +54,9 @@ static dlf_status network(dlf_graph **out, dlf_device *device)
 const dlf_experiment dlf_experiment_autoencoder = {
     .slug = "autoencoder",
     .questions = "Q23,Q27,Q32",
-    .title = {"自编码器：与 GAN、VAE 的区别，怎样用来生成",
-              "Autoencoders: against GANs, against VAEs, and how to generate with them"},
+    .title = {"自编码器：与 GAN、VAE 的区别，怎样用来产生特征与样本",
+              "Autoencoders: against GANs, against VAEs, and how to make features and samples with "
+              "them"},
     .claim =
         {"自编码器只管重建，线性时就是 PCA；VAE 为先验付出 KL，关掉不值得的隐变量，因此能采样",
          "an autoencoder reconstructs, PCA where it is linear; a VAE pays KL for a prior, turns "

@@ -331,7 +331,8 @@ dlf_status dlf_autoencoder_digits(dlf_run *run, double from, double to)
     DLF_TRY_DONE(reconstruct(o, &s));
     DLF_TRY_DONE(generate(o, &s));
     DLF_TRY_DONE(tables(run, o));
-    status = checks(run, o);
+    DLF_TRY_DONE(checks(run, o));
+    status = dlf_autoencoder_features(run, &s, &d);
 done:
     outcome_free(o);
     free(o);

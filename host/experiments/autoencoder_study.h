@@ -4,6 +4,7 @@
 #ifndef DLF_AUTOENCODER_STUDY_H
 #define DLF_AUTOENCODER_STUDY_H
 #include "autoencoder_nets.h"
+#include "dlf/data.h"
 #include "dlf/experiment.h"
 #include "dlf/rng.h"
 
@@ -35,6 +36,10 @@ DLF_MUST_CHECK dlf_status dlf_coder_study_feed(dlf_coder_study *s, int batch,
 DLF_MUST_CHECK dlf_status dlf_coder_study_train(dlf_coder_study *s, dlf_run *run, int steps,
                                                 double rate, const char *stage, double from,
                                                 double to);
+
+/* Codes of all rows of d as features: tables, checks and a figure of `autoencoder`. */
+DLF_MUST_CHECK dlf_status dlf_autoencoder_features(dlf_run *run, dlf_coder_study *s,
+                                                   const dlf_dataset *d);
 
 /* First and second moments of rows of n dimensions, n <= 64. */
 typedef struct dlf_row_moments {
