@@ -9,8 +9,17 @@ scripts/setup.sh
 cmake --preset default
 cmake --build --preset default --parallel
 
+out=out before=
+for argument; do
+  case $before in --out | -o) out=$argument ;; esac
+  case $argument in --out=*) out=${argument#--out=} ;; esac
+  before=$argument
+done
+
 status=0
 build/default/dlf run all "$@" || status=$?
+# What was stored is worth reading even if a run failed; then it is the run's exit code that counts.
+build/default/dlf report "$out" || [ "$status" != 0 ] || status=$?
 echo
-echo "Open out/*/answer.en.md or out/*/answer.zh.md (the figures lie beside them)."
+echo "Open $out/report.html, or $out/*/answer.en.md and $out/*/answer.zh.md one by one."
 exit "$status"

@@ -11,7 +11,7 @@ cp stdout overview
 expect 0 help; cmp -s stdout overview || fail "dlf help differs from dlf"
 expect 0 --help; expect 0 -h
 expect 0 --version; says 'dlf '
-for command in list run plot explain bench compare doctor; do
+for command in list run plot explain bench compare report doctor; do
   expect 0 "$command" --help; says "dlf $command"
   cp stdout help
   expect 0 help "$command"; cmp -s stdout help || fail "help $command differs from $command --help"
@@ -40,7 +40,7 @@ expect 2 list questions more; complains 'too many'
 
 expect 2 lst; complains "did you mean 'list'?"
 expect 2 RUN; complains "did you mean 'run'?"
-for later in diagnose report verify; do
+for later in diagnose verify; do
   expect 2 "$later"; complains 'not in this version'
   grep -qw "$later" overview && fail "help offers $later, which does not exist yet"
 done

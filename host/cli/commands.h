@@ -27,7 +27,8 @@ DLF_MUST_CHECK dlf_status cli_explain_conv1x1(const cli_args *a);
 /* One column of `dlf bench` or `dlf compare`; name NULL: all. */
 DLF_MUST_CHECK dlf_status cli_explain_column(const char *name, const cli_language *language);
 
-extern const cli_command cli_list, cli_run, cli_plot, cli_explain, cli_bench, cli_compare, cli_doctor;
+extern const cli_command cli_list, cli_run, cli_plot, cli_explain, cli_bench, cli_compare,
+    cli_report, cli_doctor;
 
 /* NULL-terminated, in the order of the help. */
 extern const cli_command *const cli_commands[];

@@ -58,6 +58,9 @@ DLF_MUST_CHECK dlf_status dlf_answer_write(const dlf_result *r, const char *dir,
 enum { DLF_ANSWER_EXPERIMENT = 48 };
 bool dlf_answer_experiment(const char *text, const char **at, char name[DLF_ANSWER_EXPERIMENT]);
 
+/* A verdict in the words of the answers. */
+const char *dlf_answer_verdict(dlf_verdict v, bool zh);
+
 /* Refuse bare digits and malformed placeholders. Digits may stand in placeholders, `code`, fenced
  * code, $math$, $$math$$, link targets, question numbers (Q7), the number of a list item or
  * heading, names such as L2, conv2d, H100, FP16 (letters before the digits), "1×1" and "1x1" kernel

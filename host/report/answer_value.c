@@ -188,7 +188,7 @@ static void put_text(dlf_buffer *out, const char *text, bool in_code)
     }
 }
 
-static const char *verdict_text(dlf_verdict v, bool zh)
+const char *dlf_answer_verdict(dlf_verdict v, bool zh)
 {
     switch (v) {
     case DLF_SUPPORTED: return zh ? "支持" : "supported";
@@ -227,7 +227,7 @@ static const char *check_value(dlf_buffer *out, const dlf_result *r, const answe
     else if (!strcmp(part, "n"))
         put_number(out, c->n, f);
     else if (!strcmp(part, "verdict"))
-        dlf_buffer_puts(out, verdict_text(c->verdict, zh));
+        dlf_buffer_puts(out, dlf_answer_verdict(c->verdict, zh));
     else if (!strcmp(part, "source"))
         put_text(out, c->source, in_code);
     else if (!strcmp(part, "claim"))
@@ -399,7 +399,7 @@ static void checks_value(dlf_buffer *out, const dlf_result *r, bool zh)
             put_measured(out, c, digits_of(c, "", format));
         dlf_buffer_puts(out, " | ");
         put_expected(out, c, zh);
-        dlf_buffer_printf(out, " | %s | ", verdict_text(c->verdict, zh));
+        dlf_buffer_printf(out, " | %s | ", dlf_answer_verdict(c->verdict, zh));
         put_text(out, c->source, false);
         dlf_buffer_puts(out, " |");
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * store.c -- a result as files: DIR/result.json and DIR/<table>.csv. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "result/atomic_file.h"
 #include "result/buffer.h"
 #include "result/internal.h"
+#include "result/read_file.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -53,28 +53,7 @@ dlf_status dlf_result_store(const dlf_result *r, const char *dir)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-enum { CHUNK = 1 << 16, FILE_LIMIT = 256 << 20 };
-
-static dlf_status read_file(const char *path, dlf_buffer *out)
-{
-    FILE *file = fopen(path, "rbe");
-    if (!file) return dlf_fail(DLF_ERR_INPUT, "cannot read %s: %s", path, strerror(errno));
-    char *chunk = malloc(CHUNK);
-    size_t n = 1;
-    /* One chunk more than allowed is enough for the reader to refuse it. */
-    while (chunk && n > 0 && out->size <= FILE_LIMIT) {
-        n = fread(chunk, 1, CHUNK, file);
-        dlf_buffer_append(out, chunk, n);
-    }
-    dlf_status status = DLF_OK;
-    if (!chunk || out->failed)
-        status = dlf_fail(DLF_ERR_OOM, "out of memory reading %s", path);
-    else if (ferror(file))
-        status = dlf_fail(DLF_ERR_INPUT, "cannot read %s: %s", path, strerror(errno));
-    free(chunk);
-    fclose(file);
-    return status;
-}
+enum { FILE_LIMIT = 256 << 20 };
 
 dlf_status dlf_result_load(dlf_result **out, const char *path)
 {
@@ -84,7 +63,7 @@ dlf_status dlf_result_load(dlf_result **out, const char *path)
     char *file = is_dir ? dlf_path_join(path, "result.json") : strdup(path);
     if (!file) return dlf_result_oom();
     dlf_buffer text = {0};
-    dlf_status status = read_file(file, &text);
+    dlf_status status = dlf_read_file(file, FILE_LIMIT, &text);
     if (status == DLF_OK) status = dlf_result_from_json(out, text.data, text.size, file);
     dlf_buffer_free(&text);
     free(file);
