@@ -47,7 +47,6 @@ done
 expect 2 --frobnicate; complains 'frobnicate'
 expect 2 run; complains 'experiment'
 expect 2 run vanishin; complains "did you mean 'vanishing'?"
-expect 2 run Q1; complains 'Q1 has no experiment'
 expect 2 run Q6; complains 'Q6'
 expect 2 run Q999; complains 'Q999'
 expect 2 run ''; complains 'experiment'
