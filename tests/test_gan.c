@@ -136,7 +136,7 @@ static void small_run_finds_what_it_should(void **state)
                 {"orbit_steps", "2000"},
                 {"ring_steps", "400"},
                 {"ring_width", "32"},
-                {"ring_batch", "64"}},
+                {"ring_batch", "32"}},
         .refuted = {"gradient_far"},
         .left_out = {"penalty_keeps", "miss"}, /* need the whole training */
     };
