@@ -36,6 +36,8 @@ static dlf_conv1x1_packed packed_of(const bench_subject *s)
 static dlf_status pack(bench_subject *s)
 {
     dlf_conv1x1_packed packed = {.K = 0};
+    if (!strcmp(s->device->backend->name, "cuda"))
+        return dlf_fail(DLF_ERR_NO_KERNEL, "cuda packs no weights: this would be conv1x1 again");
     const dlf_status status = dlf_conv1x1_pack(&packed, &s->t[CONV_W], s->c.layout);
     s->t[CONV_PACKED] = packed.t;
     s->role[CONV_PACKED] = INPUT; /* each device has made its own */

@@ -66,6 +66,10 @@ static void every_family_passes_the_gate(void **state)
         const dlf_bench_row *row = &r->rows[i];
         const dlf_bench_check *c = &row->runner[0].check;
         char name[DLF_BENCH_NAME];
+        if (!strcmp(row->c.op, "conv1x1_packed") && !strcmp(kt_dev->backend->name, "cuda")) {
+            assert_non_null(strstr(row->skipped, "cuda packs no weights"));
+            continue;
+        }
         if (!(c->done && c->ok && c->same_bits))
             fail_msg("%s: error %g, tolerance %g, %s", dlf_bench_case_name(name, &row->c), c->error,
                      c->tolerance, row->skipped);
