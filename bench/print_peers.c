@@ -12,7 +12,7 @@ enum { FIRST_PEER = 3, MOST = DLF_BENCH_RUNNERS - FIRST_PEER };
 typedef struct peer_column {
     const char *name;
     double *ratio;
-    int ratios, abreast;
+    int ratios, abreast, surely; /* at least 1; with the whole interval */
 } peer_column;
 
 /* Peer `name` of a row, timed hot; NULL if it was not. */
@@ -56,6 +56,7 @@ static void print_row(FILE *out, const dlf_bench_row *row, peer_column *columns,
             dlf_bench_ratio_paired(theirs, us, row->pass_end, row->passes);
         columns[i].ratio[columns[i].ratios++] = ratio.value;
         columns[i].abreast += ratio.value >= 1.0; /* NaN is not */
+        columns[i].surely += ratio.lo >= 1.0;
         fprintf(out, " %.2f (%.2f…%.2f) |", ratio.value, ratio.lo, ratio.hi);
     }
     fprintf(out, "\n");
@@ -75,9 +76,11 @@ dlf_status dlf_bench_print_peers(FILE *out, const dlf_bench_report *r)
     for (int i = 0; i < r->n; i++) print_row(out, &r->rows[i], columns, n);
     for (int i = 0; i < n; i++) {
         const dlf_bench_stats s = dlf_bench_stats_of(columns[i].ratio, columns[i].ratios);
-        fprintf(out, "%s%s: %d of %d rows at least as fast, median %.2f, least %.2f",
-                i ? "; " : "\n", columns[i].name, columns[i].abreast, columns[i].ratios, s.median,
-                s.min);
+        fprintf(out,
+                "%s%s: %d of %d rows at least as fast, %d with their whole interval, median %.2f, "
+                "least %.2f",
+                i ? "; " : "\n", columns[i].name, columns[i].abreast, columns[i].ratios,
+                columns[i].surely, s.median, s.min);
     }
     if (n) fprintf(out, ".\n");
     free(room);

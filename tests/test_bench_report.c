@@ -323,8 +323,10 @@ static void every_peer_has_a_column(void **state)
     assert_non_null(strstr(text, "| 1.50 (1.50…1.50) | 0.75 (0.75…0.75) |\n| layer_norm"));
     assert_non_null(strstr(text, "| 1.25 (1.25…1.25) | |\n\n"));
     assert_null(strstr(text, "3x1024"));
-    assert_non_null(strstr(text, "\n\nslow: 2 of 2 rows at least as fast, median 1.38, least 1.25; "
-                                 "fast: 0 of 1 rows at least as fast, median 0.75, least 0.75.\n"));
+    assert_non_null(strstr(
+        text, "\n\nslow: 2 of 2 rows at least as fast, 2 with their whole interval, median 1.38, "
+              "least 1.25; fast: 0 of 1 rows at least as fast, 0 with their whole "
+              "interval, median 0.75, least 0.75.\n"));
     free(text);
     dlf_bench_report_free(r);
     dlf_bench_report_free(more);

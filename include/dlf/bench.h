@@ -304,7 +304,8 @@ DLF_MUST_CHECK dlf_status dlf_bench_print(FILE *out, const dlf_bench_report *r,
  * up with the peer, and those that do not. */
 DLF_MUST_CHECK dlf_status dlf_bench_print_ops(FILE *out, const dlf_bench_report *r);
 /* Markdown, a line per case and a column per peer: dlf's time, its rate, and the peer's time /
- * dlf's with its 95 % interval, round by round in hot mode; then per peer how many rows keep up. */
+ * dlf's with its 95 % interval, round by round in hot mode; then per peer how many rows keep up,
+ * and with their whole interval. */
 DLF_MUST_CHECK dlf_status dlf_bench_print_peers(FILE *out, const dlf_bench_report *r);
 /* Markdown for bench/results/VERIFIED.md: device, commit and time of the run; a line per op: how
  * many cases, how many right and how near the tolerance, share of the copy, times as fast as the
