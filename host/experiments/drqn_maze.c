@@ -258,8 +258,8 @@ static dlf_status flicker_checks(dlf_run *run, const double *success, const doub
         dlf_estimate_of(expects + HALF * seeds, seeds, 1));
     c.expected = dlf_maze_return(&half, dlf_maze_success(&half, N + 1));
     c.tolerance = 0.25 * c.expected;
-    c.source = "Bellman 1957: the value of the first step is the return; 25 %, as it comes "
-               "down to it only with five times the steps";
+    c.source = "Bellman 1957: the value of the first step is the return; 25 %, as it is "
+               "still too high after so few steps";
     DLF_TRY(dlf_result_check(dlf_run_result(run), c));
     return add_return(run, "never_shown",
                       (dlf_text){"对照，路标从不出现：DRQN 不比无记忆好",

@@ -8,16 +8,16 @@
 #include "hmm_vs_rnn.h"
 
 static const dlf_param params[] = {
-    DLF_INT_PARAM("symbols", 100000, 400000, 400, 100000000, "symbols",
+    DLF_INT_PARAM("symbols", 100000, 300000, 400, 100000000, "symbols",
                   "训练序列的长度，也是测试序列的长度",
                   "length of the training and test sequences"),
-    DLF_INT_PARAM("time", 24, 40, 3, 1000, "steps", "循环网络展开的步数",
+    DLF_INT_PARAM("time", 24, 32, 3, 1000, "steps", "循环网络展开的步数",
                   "steps that recurrent networks are unrolled"),
-    DLF_INT_PARAM("steps", 500, 2000, 1, 1000000, "steps", "循环网络的训练步数",
+    DLF_INT_PARAM("steps", 500, 1500, 1, 1000000, "steps", "循环网络的训练步数",
                   "training steps of the recurrent networks"),
-    DLF_INT_PARAM("rounds", 30, 100, 1, 10000, "rounds", "Baum-Welch 的轮数",
+    DLF_INT_PARAM("rounds", 30, 60, 1, 10000, "rounds", "Baum-Welch 的轮数",
                   "rounds of Baum-Welch"),
-    DLF_INT_PARAM("memory_bits", 6, 8, 2, 10, "bits", "要记住的比特数", "bits to remember"),
+    DLF_INT_PARAM("memory_bits", 6, 6, 2, 8, "bits", "要记住的比特数", "bits to remember"),
     DLF_INT_PARAM("copy_steps", 1000, 3000, 1, 1000000, "steps", "记忆任务的训练步数",
                   "training steps of the memory task"),
     {.name = NULL},
