@@ -101,7 +101,7 @@ static void small_run_finds_what_it_should(void **state)
         .set = {{"corridor", "3"},
                 {"longest_corridor", "5"},
                 {"steps", "300"},
-                {"tiger_steps", "300"},
+                {"tiger_steps", "150"},
                 {"games", "50"}},
         /* a random start will do for 5; so few steps are too few to add up what was heard */
         .left_out = {"random_start", "tiger_all", "tiger_gain", "tiger_believes", "tiger_vain"},

@@ -22,7 +22,7 @@ enum {
     ACTIONS,
     FEATURES = 3, /* 1, what was heard, whether a door was opened */
     STEPS = 12,   /* of an episode */
-    BATCH = 32,
+    BATCH = 96,
     HIDDEN = 24,
     EVERY = 10,
     PLAYED = 150 /* steps that are played out: 0.95^150 = 5e-4 */
