@@ -317,7 +317,7 @@ static const struct {
     {"embedding", "rank", "excess", 1e-3},
     {"forgetting", "rows", "forgotten", 0.0},
     {"forgetting", "diagonal", "diagonal", 0.0},
-    {"forgetting", "first_task", "accuracy", 0.05},
+    {"forgetting", "scenes", "permuted", 0.05},
     {"multi-task", "means", "risk", 0.0},
     {"multi-task", "representation", "risk", 0.0},
     {"multi-task", "digits", "error", 0.05},

@@ -46,6 +46,8 @@ static const dlf_param params[] = {
                   "training steps per task"),
     DLF_INT_PARAM("kept_rows", 20, 20, 1, 200, "rows", "重放时每个旧任务保留的样本数",
                   "rows that replay keeps of every old task"),
+    DLF_INT_PARAM("test_rows", 200, 200, 1, 200, "rows", "每个任务最多的测试样本数",
+                  "most test rows per task"),
     {.name = NULL},
 };
 

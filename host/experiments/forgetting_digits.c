@@ -26,7 +26,7 @@ enum {
     KINDS
 };
 static const int task_rows[DLF_FORGETTING_SCENES] = {400, 200};
-static const int test_rows[DLF_FORGETTING_SCENES] = {200, 80};
+static const int most_tests[DLF_FORGETTING_SCENES] = {200, 80};
 static const double rate = 0.1;
 const double dlf_forgetting_strength[DLF_FORGETTING_STRENGTHS] = {1, 10, 100, 1000, 10000};
 
@@ -82,12 +82,12 @@ void dlf_fisher_diagonal(double *out, const float *w, const long at[4], const fl
 }
 
 typedef struct lab {
-    int seeds, members, parameters, width, inputs, kept;
+    int seeds, members, parameters, width, inputs, kept, tests; /* tests: rows per task */
     dlf_forgetting_scene scene;
     dlf_dataset digits;
     int32_t
         *order;    /* (seeds, TASKS, train): rows of a task in the order of a seed, -1 at the end */
-    int32_t *test; /* (TASKS, test_rows)                                                         */
+    int32_t *test; /* (TASKS, tests)                                                             */
     int32_t *pixel; /* (seeds, TASKS, inputs): where a pixel comes from                           */
     double *fisher, *pull; /* (members, parameters): sum of F, of F w */
     float *w; /* (members, parameters)                                                 */
@@ -136,9 +136,9 @@ static dlf_status deal(lab *l, uint64_t seed)
     free(all);
     for (int t = 0; t < TASKS; t++) {
         int taken = 0;
-        for (int i = 0; i < l->digits.test && taken < test_rows[l->scene]; i++)
-            if (belongs(l, N + i, t)) l->test[t * test_rows[l->scene] + taken++] = N + i;
-        if (taken < test_rows[l->scene])
+        for (int i = 0; i < l->digits.test && taken < l->tests; i++)
+            if (belongs(l, N + i, t)) l->test[t * l->tests + taken++] = N + i;
+        if (taken < l->tests)
             return dlf_fail(DLF_ERR_SELF_CHECK, "forgetting: task %d has %d test rows", t, taken);
     }
     return DLF_OK;
@@ -151,13 +151,14 @@ static dlf_status lab_new(lab *l, dlf_run *run, dlf_forgetting_scene scene)
                .width = dlf_run_int(run, "width"),
                .kept = dlf_run_int(run, "kept_rows"),
                .scene = scene};
+    const int tests = dlf_run_int(run, "test_rows");
+    l->tests = tests < most_tests[scene] ? tests : most_tests[scene];
     DLF_TRY(dlf_digits_load(&l->digits));
     l->inputs = l->digits.features;
     l->members = ARMS * l->seeds;
     const size_t tasks = (size_t)(l->seeds * TASKS);
-    l->order = malloc(
-        (tasks * (size_t)(l->digits.train + l->inputs) + (size_t)(TASKS * test_rows[scene])) *
-        sizeof *l->order);
+    l->order = malloc((tasks * (size_t)(l->digits.train + l->inputs) + (size_t)(TASKS * l->tests)) *
+                      sizeof *l->order);
     if (!l->order) return dlf_fail(DLF_ERR_OOM, "forgetting: out of memory");
     l->pixel = l->order + tasks * (size_t)l->digits.train;
     l->test = l->pixel + tasks * (size_t)l->inputs;
@@ -191,7 +192,7 @@ static int row_of(const lab *l, int s, int task, int i)
 /* A block: `train` training rows, then the test rows of all tasks. */
 static dlf_status blocks_new(const lab *l, dlf_dataset *out, int blocks, int train)
 {
-    const size_t rows = (size_t)blocks * (size_t)(train + TASKS * test_rows[l->scene]);
+    const size_t rows = (size_t)blocks * (size_t)(train + TASKS * l->tests);
     *out = (dlf_dataset){.name = "tasks",
                          .train = (int)rows,
                          .features = l->inputs,
@@ -205,7 +206,7 @@ static dlf_status blocks_new(const lab *l, dlf_dataset *out, int blocks, int tra
 
 static void fill_tests(const lab *l, dlf_dataset *to, long first, int s, bool same)
 {
-    const int tests = test_rows[l->scene];
+    const int tests = l->tests;
     for (int t = 0; t < TASKS; t++)
         for (int i = 0; i < tests; i++) {
             const int task = same ? 0 : t;
@@ -218,8 +219,7 @@ static void fill_tests(const lab *l, dlf_dataset *to, long first, int s, bool sa
 static void fill_block(const lab *l, dlf_dataset *to, int kind, int s, int t)
 {
     const int rows = task_rows[l->scene];
-    const long each = 2 * rows + TASKS * test_rows[l->scene],
-               first = ((long)kind * l->seeds + s) * each;
+    const long each = 2 * rows + TASKS * l->tests, first = ((long)kind * l->seeds + s) * each;
     for (int i = 0; i < 2 * rows; i++) {
         const bool old = kind == REPLAY && t > 0 && i >= rows;
         const int task = kind == SAME ? 0 : old ? i % t : t;
@@ -280,8 +280,7 @@ done:
 static dlf_status learn_task(lab *l, dlf_run *run, dlf_forgetting_story *story, int t,
                              const int32_t *base, const int32_t *draw, double *value)
 {
-    const int rows = task_rows[l->scene], tests = test_rows[l->scene],
-              steps = dlf_run_int(run, "task_steps");
+    const int rows = task_rows[l->scene], tests = l->tests, steps = dlf_run_int(run, "task_steps");
     dlf_dataset data = {0};
     dlf_train *train = NULL;
     dlf_status status;
@@ -316,7 +315,7 @@ done:
 /* Everything at once, as many steps in all: what there is to be kept. */
 static dlf_status learn_jointly(lab *l, dlf_run *run, double *out)
 {
-    const int rows = task_rows[l->scene], tests = test_rows[l->scene], S = l->seeds;
+    const int rows = task_rows[l->scene], tests = l->tests, S = l->seeds;
     int32_t *base = malloc((size_t)S * sizeof *base);
     double *value = malloc((size_t)S * sizeof *value);
     dlf_graph *g = NULL;
@@ -370,7 +369,7 @@ static dlf_status learn_scene(dlf_run *run, dlf_forgetting_story *story, dlf_for
         status = dlf_fail(DLF_ERR_OOM, "forgetting: out of memory");
         goto done;
     }
-    const int each = 2 * task_rows[scene] + TASKS * test_rows[scene];
+    const int each = 2 * task_rows[scene] + TASKS * l.tests;
     for (int m = 0; m < l.members; m++) {
         const int arm = m / l.seeds, s = m % l.seeds;
         const int kind = arm == DLF_SAME ? SAME : arm == DLF_REPLAY ? REPLAY : PLAIN;

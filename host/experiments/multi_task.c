@@ -42,6 +42,7 @@ static const dlf_param params[] = {
     DLF_INT_PARAM("width", 64, 64, 1, 4096, "units", "手写数字网络的隐藏层宽度",
                   "hidden width of the digits networks"),
     DLF_INT_PARAM("steps", 400, 800, 1, 1000000, "steps", "训练步数", "training steps"),
+    DLF_INT_PARAM("test_rows", 500, 500, 1, 500, "rows", "测试样本数", "test rows"),
     {.name = NULL},
 };
 

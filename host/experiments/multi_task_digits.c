@@ -15,7 +15,7 @@
 #include "multi_task_nets.h"
 #include "seed_check.h"
 
-enum { TASKS = 5, TESTS = 500, BATCH = 20 };
+enum { TASKS = 5, BATCH = 20 };
 /* odd; at least five; prime; with a closed loop; a multiple of three */
 static const unsigned char answer[TASKS][10] = {{0, 1, 0, 1, 0, 1, 0, 1, 0, 1},
                                                 {0, 0, 0, 0, 0, 1, 1, 1, 1, 1},
@@ -81,11 +81,11 @@ typedef struct study {
 /* Members: seeds for TOGETHER, (seeds, TASKS) for the others. */
 typedef struct job {
     arm a;
-    int members, rows, block, width; /* rows of the question, of a member, units */
+    int members, rows, block, width, tests; /* rows of the question, of a member, units, .. */
     dlf_graph *g;
     dlf_train *t;
     dlf_dataset data;
-    dlf_tensor x, h, z; /* (1,TESTS,F), (P,TESTS,W), (P,TESTS,TASKS) */
+    dlf_tensor x, h, z; /* (1,tests,F), (P,tests,W), (P,tests,TASKS) */
     double *out;
     int32_t *base;
     double *lr;
@@ -162,10 +162,11 @@ static dlf_status job_start(job *j, dlf_run *run, const study *s, arm a, int row
                .members = s->seeds * (a == TOGETHER ? 1 : TASKS),
                .rows = rows,
                .block = a == RELATED || a == UNRELATED ? 2 * COMPANIONS : rows,
-               .width = width};
+               .width = width,
+               .tests = dlf_run_int(run, "test_rows")};
     j->base = malloc((size_t)j->members * sizeof *j->base);
     j->lr = malloc((size_t)j->members * sizeof *j->lr);
-    j->out = malloc((size_t)j->members * TESTS * TASKS * sizeof *j->out);
+    j->out = malloc((size_t)(j->members * j->tests) * TASKS * sizeof *j->out);
     if (!j->base || !j->lr || !j->out) return dlf_fail(DLF_ERR_OOM, "multi-task: out of memory");
     DLF_TRY(deal(j, s, dlf_run_seed(run)));
     DLF_TRY(
@@ -177,10 +178,10 @@ static dlf_status job_start(job *j, dlf_run *run, const study *s, arm a, int row
                                  .optimiser = dlf_adam(0.0),
                                  .rows = j->block};
     DLF_TRY(dlf_train_new(&j->t, j->g, &j->data, &spec));
-    DLF_TRY(dlf_tensor_new(&j->x, dev, dev->real, 1, TESTS, F));
+    DLF_TRY(dlf_tensor_new(&j->x, dev, dev->real, 1, j->tests, F));
     DLF_TRY(dlf_tensor_upload(&j->x, s->digits.x + (long)s->digits.train * F));
-    DLF_TRY(dlf_tensor_new(&j->h, dev, dev->real, j->members, TESTS, width));
-    return dlf_tensor_new(&j->z, dev, dev->real, j->members, TESTS, TASKS);
+    DLF_TRY(dlf_tensor_new(&j->h, dev, dev->real, j->members, j->tests, width));
+    return dlf_tensor_new(&j->z, dev, dev->real, j->members, j->tests, TASKS);
 }
 
 /* y = x w^T + b of the layer `name`. */
@@ -203,11 +204,11 @@ static dlf_status judge(job *j, const study *s, double *error)
         int wrong = 0;
         for (int task = 0; task < TASKS; task++) {
             const int m = j->a == TOGETHER ? seed : seed * TASKS + task;
-            for (int i = 0; i < TESTS; i++)
-                wrong +=
-                    (j->out[((long)m * TESTS + i) * TASKS + task] > 0.0) != answer[task][label[i]];
+            for (int i = 0; i < j->tests; i++)
+                wrong += (j->out[((long)m * j->tests + i) * TASKS + task] > 0.0) !=
+                         answer[task][label[i]];
         }
-        error[seed] = wrong / (double)(TESTS * TASKS);
+        error[seed] = wrong / (double)(j->tests * TASKS);
     }
     return DLF_OK;
 }
