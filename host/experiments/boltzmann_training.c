@@ -236,6 +236,13 @@ static dlf_status checks(const lab *l, dlf_run *run)
                    "(difference of −log p)"},
         dlf_estimate_of(value, l->seeds, 1),
         "Carreira-Perpinan & Hinton 2005, in direction; decided by the whole interval"));
+    DLF_TRY_DONE(dlf_add_bound(
+        run, "learns_cd1",
+        (dlf_text){
+            "但 CD-1 学得会：−log p 比独立像素至少低一个 nat",
+            "but CD-1 learns: its −log p is at least a nat below that of independent pixels"},
+        dlf_estimate_of(cell(l, CD_MEAN, RECORDS), l->seeds, 1), DLF_AT_MOST, V * log(2.0) - 1.0,
+        "independent pixels: 9 ln 2, every one is on in half of the images"));
     for (int s = 0; s < l->seeds; s++)
         value[s] = cell(l, CD_ONE, RECORDS)[s] - cell(l, CD_TEN, RECORDS)[s];
     DLF_TRY_DONE(

@@ -281,6 +281,13 @@ static dlf_status checks(const study *s, dlf_run *run, double *value)
                     ? dlf_add_within(run, ids[a], (dlf_text){zh, en}, e, 0.015, sources[a])
                     : dlf_add_above(run, ids[a], (dlf_text){zh, en}, e, sources[a]));
     }
+    DLF_TRY(dlf_add_bound(
+        run, "digits_many",
+        (dlf_text){"样本多时，带着相关问题一起学也学得会：错误率不到一成",
+                   "with many rows, learning beside related questions does no harm: error below a "
+                   "tenth"},
+        dlf_estimate_of(rows_cell(s, RELATED, SIZES - 1), s->seeds, 1), DLF_AT_MOST, 0.1,
+        "answering no to all questions errs on 44 % on average"));
     for (int i = 0; i < s->seeds; i++)
         value[i] = width_cell(s, TOGETHER, NARROW)[i] - width_cell(s, ALONE, NARROW)[i];
     snprintf(zh, sizeof zh, "共享的隐藏层只有 %d 个单元：一起学反而更差（一起减各学各的）",
