@@ -9,15 +9,16 @@ lacks() { if grep -qF -- "$2" "$1"; then fail "$1 has '$2'"; fi; }
 
 # ---- two results ----------------------------------------------------------------------------------------
 
-for each in exploding vanishing; do
-  expect 0 run "$each" --set width=16 --set depth=3 --set steps=10 --seeds 2 --no-plot --device cpu --out a
+# The two experiments that compute least.
+for each in conv-equals-fc norm-axes; do
+  expect 0 run "$each" --quick --seeds 2 --no-plot --device cpu --out a
 done
 expect 0 report a; says 'a/report.html'; says 'of 46 questions 2'
 page=a/report.html
-has $page 'Q47'; has $page 'no stored result'; has $page '<a href="#q8">Q8</a>'
+has $page 'Q47'; has $page 'no stored result'; has $page '<a href="#q22">Q22</a>'
 [ "$(grep -c '<tr.*<td>\(Q\|<a href="#q\)' $page)" = 46 ] || fail "an index of 46 questions"
 [ "$(grep -c '^<section id=' $page)" = 2 ] || fail "a section for each question answered"
-grep -n 'Q8</a><span\|Q7</a><span' $page | grep -c h2 | grep -qx 2 || fail "headings of Q7 and Q8"
+grep -n 'Q22</a><span\|Q33</a><span' $page | grep -c h2 | grep -qx 2 || fail "headings of Q33 and Q22"
 has $page '如何判断深度学习模型中存在梯度消失问题'; has $page 'id="show-zh"'; has $page '一句话结论'
 has $page "default-src 'none'"; has $page 'undecided'; has $page '2 <span class="zh" lang="zh-CN">个随机种子'
 has $page '<math'; has $page ': —]'
@@ -30,48 +31,48 @@ fi
 cp $page before
 expect 0 report a; cmp -s $page before || fail "the page differs the second time"
 (cd a && "$dlf" report . >/dev/null) || fail "report . does not work"
-expect 0 report a/vanishing --lang en --out one.html
-has one.html '<html lang="en">'; has one.html 'href="#q7"'
-lacks one.html 'href="#q8"'; lacks one.html '中文'; lacks one.html '梯度'; lacks one.html 'Q47'
+expect 0 report a/norm-axes --lang en --out one.html
+has one.html '<html lang="en">'; has one.html 'href="#q33"'
+lacks one.html 'href="#q22"'; lacks one.html '中文'; lacks one.html '梯度'; lacks one.html 'Q47'
 expect 0 report a --lang zh --out zh.html; says '已写入'; has zh.html '<html lang="zh-CN">'
 lacks zh.html 'id="show-en"'; lacks zh.html 'no stored result'
 mkdir out
-cp -r a/vanishing out/
+cp -r a/norm-axes out/
 expect 0 report; [ -s out/report.html ] || fail "out/ by default"
-[ "$(find out -type f | wc -l)" = $(($(find a/vanishing -type f | wc -l) + 1)) ] || fail "report writes one file"
+[ "$(find out -type f | wc -l)" = $(($(find a/norm-axes -type f | wc -l) + 1)) ] || fail "report writes one file"
 
 # ---- figures --------------------------------------------------------------------------------------------
 
-figure=$(grep -o '([a-z_]*\.en\.svg)' a/vanishing/answer.en.md | head -n 1 | tr -d '()')
+figure=$(grep -o '([a-z_]*\.en\.svg)' a/norm-axes/answer.en.md | head -n 1 | tr -d '()')
 [ -n "$figure" ] || fail "the answer has no figure"
-printf '<svg onload="x"><script>alert(1)</script></svg>' >"a/vanishing/$figure"
-expect 0 report a/vanishing --lang en --out one.html
-has one.html "src=\"data:image/svg+xml;base64,$(base64 -w 0 "a/vanishing/$figure")\""
+printf '<svg onload="x"><script>alert(1)</script></svg>' >"a/norm-axes/$figure"
+expect 0 report a/norm-axes --lang en --out one.html
+has one.html "src=\"data:image/svg+xml;base64,$(base64 -w 0 "a/norm-axes/$figure")\""
 lacks one.html 'alert(1)'
 for n in 1 2 3; do # padding of base64
-  head -c $((30 + n)) /dev/zero | tr '\0' x >"a/vanishing/$figure"
-  expect 0 report a/vanishing --lang en --out one.html
-  has one.html "base64,$(base64 -w 0 "a/vanishing/$figure")\""
+  head -c $((30 + n)) /dev/zero | tr '\0' x >"a/norm-axes/$figure"
+  expect 0 report a/norm-axes --lang en --out one.html
+  has one.html "base64,$(base64 -w 0 "a/norm-axes/$figure")\""
 done
 
 # ---- damaged and hostile --------------------------------------------------------------------------------
 
 cp -r a b
-echo '{"schema":"dlf.result/1"' >b/exploding/result.json
+echo '{"schema":"dlf.result/1"' >b/conv-equals-fc/result.json
 mkdir b/losses b/notes
 expect 3 report b
 [ "$(wc -l <stderr)" = 3 ] || fail "one line for each damage and one at the end"
-has stderr 'b/exploding/result.json'; has stderr 'b/losses/result.json'; has stderr 'b/report.html'
-has b/report.html 'b/exploding/result.json'; has b/report.html 'b/losses'; lacks b/report.html 'b/notes'
-has b/report.html 'id="q7"'; lacks b/report.html 'id="q8"'
-rm -r b/losses b/exploding
-mkfifo b/vanishing/pipe; mv b/vanishing/pipe b/vanishing/answer.zh.md
+has stderr 'b/conv-equals-fc/result.json'; has stderr 'b/losses/result.json'; has stderr 'b/report.html'
+has b/report.html 'b/conv-equals-fc/result.json'; has b/report.html 'b/losses'; lacks b/report.html 'b/notes'
+has b/report.html 'id="q33"'; lacks b/report.html 'id="q22"'
+rm -r b/losses b/conv-equals-fc
+mkfifo b/norm-axes/pipe; mv b/norm-axes/pipe b/norm-axes/answer.zh.md
 expect 3 report b; has stderr 'answer.zh.md is not a file'; has b/report.html '没有存储中文的回答'
 has b/report.html '<details open>'
-rm b/vanishing/answer.zh.md
+rm b/norm-axes/answer.zh.md
 echo secret >b/secret.svg
-cat >b/vanishing/answer.en.md <<'END'
-# Q7 x
+cat >b/norm-axes/answer.en.md <<'END'
+# Q33 x
 <script>alert(1)</script> <img src=x onerror=alert(2)>
 ![a" onerror="alert(3)](../secret.svg) ![b](/etc/passwd) ![c](../../b/secret.svg) [d](javascript:alert)
 END
@@ -79,7 +80,7 @@ expect 0 report b
 lacks b/report.html '<script'; lacks b/report.html '<img'; lacks b/report.html '="alert'
 lacks b/report.html '"javascript'; lacks b/report.html "$(printf secret | base64)"
 has b/report.html '&lt;script&gt;'
-sed -i 's/"command": *"[^"]*"/"command":"<script>x<\/script>"/' b/vanishing/result.json
+sed -i 's/"command": *"[^"]*"/"command":"<script>x<\/script>"/' b/norm-axes/result.json
 expect 0 report b; lacks b/report.html '<script'; has b/report.html '&lt;script&gt;x'
 
 # ---- command lines and places -----------------------------------------------------------------------------

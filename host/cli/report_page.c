@@ -110,6 +110,8 @@ static const char style[] =
     "{min-width:13rem}\n"
     ".index{width:100%}.index td:first-child,.index td:nth-child(3){white-space:nowrap}\n"
     ".open td{color:var(--soft)}\n"
+    /* Chinese has no italics, but dots below. */
+    "em:lang(zh){font-style:normal;text-emphasis:dot;text-emphasis-position:under right}\n"
     "figure{margin:1.4em 0}figure img,p img{max-width:100%;height:auto;background:#fff;"
     "border-radius:4px}\n"
     "code,pre{font:.9em/1.5 ui-monospace,\"Cascadia Mono\",Menlo,Consolas,monospace;"
@@ -130,7 +132,8 @@ static const char style[] =
     ".problems{border:1px solid var(--bad);border-radius:4px;padding:0 1rem;margin:1.5rem 0}\n"
     "summary{cursor:pointer}\n"
     "@media print{.switch,.switch+label{display:none}body{max-width:none;padding:0;font-size:10pt}"
-    "h2,h3,h4{break-after:avoid}figure,tr{break-inside:avoid}section{break-before:page;"
+    "h2,h3,h4{break-after:avoid}figure,tr{break-inside:avoid}figure "
+    "img{max-height:78mm}section{break-before:page;"
     "border:0;margin:0}.scroll{overflow:visible}a{color:inherit}}\n";
 
 static void put_switch(dlf_buffer *out, const cli_language *language)
