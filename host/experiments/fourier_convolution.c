@@ -17,7 +17,7 @@
 static const int kernels[] = {3, 5, 9, 17, 33, 63};
 enum {
     KERNELS = sizeof kernels / sizeof kernels[0],
-    REPEATS = 3,
+    REPEATS = 5,
     DIRECT = 0,
     FFT,
     WAYS,
@@ -232,19 +232,16 @@ static dlf_status time_direct(const pair *p, dlf_device *dev, double *us)
     dlf_tensor x = {0}, w = {0}, y = {0};
     const dlf_conv conv = dlf_conv_of(DLF_NCHW, p->K, 1, p->K / 2);
     dlf_status status;
-    *us = INFINITY;
     DLF_TRY_DONE(dlf_tensor_new(&x, dev, dev->real, 1, 1, 1, p->side, p->side));
     DLF_TRY_DONE(dlf_tensor_new(&y, dev, dev->real, 1, 1, 1, p->side, p->side));
     DLF_TRY_DONE(dlf_tensor_new(&w, dev, dev->real, 1, 1, 1, p->K, p->K));
     DLF_TRY_DONE(dlf_tensor_upload_f64(&x, p->image));
     DLF_TRY_DONE(dlf_tensor_upload_f64(&w, p->kernel));
-    for (int r = 0; r < REPEATS; r++) {
-        DLF_TRY_DONE(dlf_device_sync(dev));
-        const double start = dlf_stopwatch_us(dev);
-        DLF_TRY_DONE(dlf_conv_forward(&y, &x, &w, NULL, conv));
-        DLF_TRY_DONE(dlf_device_sync(dev));
-        *us = fmin(*us, dlf_stopwatch_us(dev) - start);
-    }
+    DLF_TRY_DONE(dlf_device_sync(dev));
+    const double start = dlf_stopwatch_us(dev);
+    DLF_TRY_DONE(dlf_conv_forward(&y, &x, &w, NULL, conv));
+    DLF_TRY_DONE(dlf_device_sync(dev));
+    *us = fmin(*us, dlf_stopwatch_us(dev) - start);
 done:
     dlf_tensor_free(&w);
     dlf_tensor_free(&y);
@@ -260,12 +257,9 @@ static dlf_status time_both(timings *t, dlf_run *run, int k)
     dlf_status status;
     DLF_TRY_DONE(pair_new(&p, run, side, kernels[k], transform_size(side, kernels[last]), 0));
     DLF_TRY_DONE(time_direct(&p, dev, &t->us[DIRECT][k]));
-    t->us[FFT][k] = INFINITY;
-    for (int r = 0; r < REPEATS; r++) {
-        const double start = dlf_stopwatch_us(dev);
-        DLF_TRY_DONE(by_fft(&p, NULL));
-        t->us[FFT][k] = fmin(t->us[FFT][k], dlf_stopwatch_us(dev) - start);
-    }
+    const double start = dlf_stopwatch_us(dev);
+    DLF_TRY_DONE(by_fft(&p, NULL));
+    t->us[FFT][k] = fmin(t->us[FFT][k], dlf_stopwatch_us(dev) - start);
 done:
     pair_free(&p);
     return status;
@@ -305,7 +299,7 @@ static dlf_status time_checks(const timings *t, dlf_run *run)
     for (int way = 0; way < WAYS; way++)
         DLF_TRY(dlf_add_exact(run, ways[way].id, ways[way].claim, exponent(t, way),
                               ways[way].expected, ways[way].tolerance, ways[way].source,
-                              "the fastest of three runs"));
+                              "the fastest of five runs, all kernels in turns"));
     int first = 0;
     while (first < t->n && t->us[FFT][first] >= t->us[DIRECT][first]) first++;
     return dlf_result_fact(dlf_run_result(run), "fft_faster_from",
@@ -369,10 +363,13 @@ dlf_status dlf_fourier_convolution(dlf_run *run, double from, double to)
                                                   {"fft_flops", "1"},
                                                   {NULL, NULL}},
                              &table));
+    for (int k = 0; k < t.n; k++) t.us[DIRECT][k] = t.us[FFT][k] = INFINITY;
+    for (int i = 0; i < REPEATS * t.n; i++) { /* all kernels in turns: slow phases meet them all */
+        DLF_TRY(dlf_run_stage(run, from + (to - from) * (i + 1) / (REPEATS * t.n + 1), "kernel %d",
+                              kernels[i % t.n]));
+        DLF_TRY(time_both(&t, run, i % t.n));
+    }
     for (int k = 0; k < t.n; k++) {
-        DLF_TRY(
-            dlf_run_stage(run, from + (to - from) * (k + 1) / (t.n + 1), "kernel %d", kernels[k]));
-        DLF_TRY(time_both(&t, run, k));
         DLF_TRY(dlf_table_row(
             table, DLF_NUM(kernels[k]), DLF_NUM(t.us[DIRECT][k]), DLF_NUM(t.us[FFT][k]),
             DLF_NUM(dlf_fourier_direct_flops(side, kernels[k], 1.0, 1.0)),
