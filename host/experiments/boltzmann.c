@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 static const dlf_param params[] = {
-    DLF_INT_PARAM("sweeps", 20000, 200000, 10, 100000000, "sweeps", "环的 Gibbs 采样遍数",
+    DLF_INT_PARAM("sweeps", 20000, 60000, 10, 100000000, "sweeps", "环的 Gibbs 采样遍数",
                   "sweeps of Gibbs sampling on the ring"),
-    DLF_INT_PARAM("learn_steps", 2000, 6000, 10, 1000000, "steps", "受限玻尔兹曼机的训练步数",
+    DLF_INT_PARAM("learn_steps", 2000, 4000, 10, 1000000, "steps", "受限玻尔兹曼机的训练步数",
                   "training steps of the restricted Boltzmann machines"),
     DLF_INT_PARAM("rounds", 400, 400, 3, 10000, "steps", "计算 CD-k 偏差时链的最多步数",
                   "most steps of the chain whose bias is computed"),

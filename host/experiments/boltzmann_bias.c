@@ -21,8 +21,7 @@ enum {
     TRAINED,
     ARMS,
     ONE = 0,
-    TEN = 3,
-    LATE = 4 /* from here the slowest mode is all that is left, after a tenth of the training */
+    TEN = 3
 };
 static const char *const arm_ids[ARMS] = {"start", "early", "trained"};
 
@@ -95,7 +94,9 @@ static void exact(const lab *l, const dlf_rbm *m, int arm, int s, uint64_t seed)
     }
     l->second[arm * l->seeds + s] = second_eigenvalue(l, law, seed, (uint32_t)(arm * l->seeds + s));
     if (arm == EARLY) {
-        const int late = LATE < l->rounds - 1 ? LATE : l->rounds - 2, later = late + 1;
+        int later = l->rounds - 1; /* the last that is not yet rounding: one mode is left */
+        while (later > 1 && cell(l, arm, later)[s] < 1e-12) later--;
+        const int late = later - 1;
         l->rate[s] = pow(cell(l, arm, later)[s] / cell(l, arm, late)[s],
                          1.0 / (rounds[later] - rounds[late]));
     }
