@@ -13,7 +13,7 @@ static const dlf_param params[] = {
                   "rows of a discriminator, half of them real"),
     DLF_INT_PARAM("judge_steps", 1500, 6000, 1, 1000000, "steps", "判别器的训练步数",
                   "training steps of a discriminator"),
-    DLF_INT_PARAM("orbit_steps", 2000, 20000, 20, 1000000, "steps", "Dirac-GAN 的步数",
+    DLF_INT_PARAM("orbit_steps", 2000, 2500, 20, 3000, "steps", "Dirac-GAN 的步数",
                   "steps of the Dirac-GAN"),
     DLF_INT_PARAM("ring_steps", 2000, 6000, 20, 1000000, "steps", "环上 GAN 的训练步数",
                   "training steps on the ring"),
