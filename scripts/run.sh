@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/setup.sh
 cmake --preset default
-cmake --build --preset default --parallel
+cmake --build --preset default --parallel --target dlf bench_train_step # the tests are for scripts/test.sh
 
 out=out before=
 for argument; do
