@@ -29,10 +29,6 @@ static dlf_status unknown_experiment(const char *name)
     for (int i = 0; i < DLF_QUESTIONS && n < NAMES_MAX; i++)
         if (dlf_experiment_find(dlf_questions[i].id)) names[n++] = dlf_questions[i].id;
     if (n < NAMES_MAX) names[n++] = "all";
-    if (dlf_question_find(name))
-        return dlf_fail(DLF_ERR_NOT_FOUND,
-                        "%s has no experiment in this version; `dlf list` shows which have one",
-                        dlf_question_find(name)->id);
     char hint[512];
     return dlf_fail(DLF_ERR_NOT_FOUND, "there is no experiment or question '%.40s'%s", name,
                     dlf_nearest(hint, sizeof hint, name, names));

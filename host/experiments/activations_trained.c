@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "activations.h"
+#include "figures.h"
 #include "observed_nets.h"
 
 enum { BATCH = 64, RATES = 3, STARTS = 2 };
@@ -67,16 +68,8 @@ static dlf_status figure(dlf_run *run)
         .x = {{"激活函数", "activation"}, false},
         .y = {{"训练误差", "training error"}, false}};
     for (int i = 0; i < STARTS; i++)
-        f.series[i] = (dlf_series){.role = starts[i].role,
-                                   .table = "trained",
-                                   .where = "start",
-                                   .equals = starts[i].id,
-                                   .x = "activation",
-                                   .y = "error",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = starts[i].label,
-                                   .colour = i};
+        f.series[i] = dlf_arm_series(starts[i].role, "trained", "start", starts[i].id, "activation",
+                                     "error", starts[i].label, i);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

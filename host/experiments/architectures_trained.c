@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "architectures.h"
+#include "figures.h"
 #include "nets_graph.h"
 #include "seed_check.h"
 
@@ -136,16 +137,8 @@ static dlf_status figure(dlf_run *run, const dlf_dataset *data)
                     .x = {{"训练步数", "training steps"}, false},
                     .y = {{"测试集正确率", "test accuracy"}, false}};
     for (int i = 0; i < ARMS; i++)
-        f.series[i] = (dlf_series){.role = arms[i].role,
-                                   .table = "curves",
-                                   .where = "arm",
-                                   .equals = arms[i].id,
-                                   .x = "step",
-                                   .y = "accuracy",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = arms[i].label,
-                                   .colour = i};
+        f.series[i] = dlf_arm_series(arms[i].role, "curves", "arm", arms[i].id, "step", "accuracy",
+                                     arms[i].label, i);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

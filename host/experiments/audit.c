@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * audit.c -- confusion matrix of diagnostic rules over networks whose truth is known. */
 #include "audit.h"
+#include "figures.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -101,15 +102,7 @@ dlf_status dlf_audit(dlf_run *run, const dlf_audit_rule *rules, int n_rules,
                          .x = {{"判据", "criterion"}, false},
                          .y = {{"触发的比例", "share of runs in which it fires"}, false}};
     for (int i = 0; i < n_nets; i++)
-        figure.series[i] = (dlf_series){.role = nets[i].sick ? DLF_MEASURED : DLF_CONTROL,
-                                        .table = "audit",
-                                        .where = "net",
-                                        .equals = nets[i].id,
-                                        .x = "rule",
-                                        .y = "share",
-                                        .lo = "lo",
-                                        .hi = "hi",
-                                        .label = nets[i].label,
-                                        .colour = i};
+        figure.series[i] = dlf_arm_series(nets[i].sick ? DLF_MEASURED : DLF_CONTROL, "audit", "net",
+                                          nets[i].id, "rule", "share", nets[i].label, i);
     return dlf_result_figure(dlf_run_result(run), &figure);
 }

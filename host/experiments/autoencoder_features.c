@@ -203,16 +203,8 @@ static dlf_status report(dlf_run *run, double *error)
             snprintf(id, sizeof id, "features_%s_%s", measures[m], kinds[k].id);
             DLF_TRY(dlf_result_fact(dlf_run_result(run), id, e.mean, "1"));
         }
-        f.series[m] = (dlf_series){.role = DLF_MEASURED,
-                                   .table = "features",
-                                   .where = "classifier",
-                                   .equals = measures[m],
-                                   .x = "kind",
-                                   .y = "error",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = labels[m],
-                                   .colour = m};
+        f.series[m] = dlf_arm_series(DLF_MEASURED, "features", "classifier", measures[m], "kind",
+                                     "error", labels[m], m);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

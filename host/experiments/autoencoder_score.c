@@ -255,16 +255,8 @@ static dlf_status score_report(dlf_run *run, const double *made)
                 dlf_estimate_of(miss, seeds, 1), DLF_AT_MOST, 0.03,
                 "Alain & Bengio 2014, Vincent 2011: x + sigma^2 d log p_sigma; 0.03: what 8192 "
                 "rows leave open"));
-        f.series[2 * a] = (dlf_series){.role = a ? DLF_CONTROL : DLF_MEASURED,
-                                       .table = "score",
-                                       .where = "arm",
-                                       .equals = ids[a],
-                                       .x = "x",
-                                       .y = "score",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = names[a],
-                                       .colour = a};
+        f.series[2 * a] = dlf_arm_series(a ? DLF_CONTROL : DLF_MEASURED, "score", "arm", ids[a],
+                                         "x", "score", names[a], a);
         if (a == 0) dlf_theory_of(&f, 0, 1, "theory");
     }
     status = dlf_result_figure(dlf_run_result(run), &f);
@@ -306,16 +298,8 @@ static dlf_status walk_report(dlf_run *run, const double *distance)
             if (k == 0 && a == 0)
                 DLF_TRY(dlf_result_fact(dlf_run_result(run), "walk_start", e.mean, "1"));
         }
-        f.series[a] = (dlf_series){.role = a ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "walk",
-                                   .where = "arm",
-                                   .equals = ids[a],
-                                   .x = "step",
-                                   .y = "distance",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[a],
-                                   .colour = a};
+        f.series[a] = dlf_arm_series(a ? DLF_CONTROL : DLF_MEASURED, "walk", "arm", ids[a], "step",
+                                     "distance", names[a], a);
     }
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &f));
     double *gap = malloc(2 * (size_t)seeds * sizeof *gap);

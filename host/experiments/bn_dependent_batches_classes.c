@@ -12,6 +12,7 @@
 #include "bn_dependent_batches.h"
 #include "dlf/data.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum {
@@ -268,16 +269,8 @@ static dlf_status figure(dlf_run *run)
         .x = {{"归一化方法", "normalization"}, false},
         .y = {{"测试错误率", "test error"}, false}};
     for (int i = 0; i < 3; i++)
-        f.series[i] = (dlf_series){.role = arms[i].role,
-                                   .table = "classes",
-                                   .where = "arm",
-                                   .equals = arms[i].arm,
-                                   .x = "norm",
-                                   .y = "error",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = arms[i].label,
-                                   .colour = i};
+        f.series[i] = dlf_arm_series(arms[i].role, "classes", "arm", arms[i].arm, "norm", "error",
+                                     arms[i].label, i);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

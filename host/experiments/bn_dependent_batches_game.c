@@ -11,6 +11,7 @@
 
 #include "bn_dependent_batches.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { ROWS = 8, FEATURES = 8, HIDDEN = 32, TESTS = 64, MODES = 2 };
@@ -110,16 +111,8 @@ static dlf_status figure(dlf_run *run)
     static const dlf_text labels[MODES] = {{"训练模式", "training mode"},
                                            {"推理模式", "evaluation"}};
     for (int m = 0; m < MODES; m++)
-        f.series[m] = (dlf_series){.role = DLF_MEASURED,
-                                   .table = "game",
-                                   .where = "mode",
-                                   .equals = modes[m],
-                                   .x = "norm",
-                                   .y = "accuracy",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = labels[m],
-                                   .colour = m};
+        f.series[m] = dlf_arm_series(DLF_MEASURED, "game", "mode", modes[m], "norm", "accuracy",
+                                     labels[m], m);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -8,6 +8,7 @@
 
 #include "boltzmann.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { LEVELS = 5, EARLY = 0, TRAINED, ARMS };
@@ -174,16 +175,8 @@ static dlf_status table_and_figure(const lab *l, dlf_run *run)
                                   DLF_NUM(at(l, l->spread, arm, k).mean),
                                   DLF_NUM(dlf_estimate_of(l->plain, l->seeds, 1).mean)));
         }
-        f.series[arm] = (dlf_series){.role = DLF_MEASURED,
-                                     .table = "annealing",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "temperatures",
-                                     .y = "share",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = names[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(DLF_MEASURED, "annealing", "arm", arm_ids[arm],
+                                       "temperatures", "share", names[arm], arm);
     }
     f.series[ARMS] = (dlf_series){.role = DLF_CONTROL,
                                   .table = "annealing",

@@ -9,6 +9,7 @@
 
 #include "boltzmann.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static const int rounds[] = {1, 2, 5, 10, 20, 50, 100, 200, 400};
@@ -202,16 +203,8 @@ static dlf_status report(const lab *l, dlf_run *run)
                                          {"训练到一成", "after a tenth of training"},
                                          {"训练结束", "trained"}};
     for (int arm = 0; arm < ARMS; arm++)
-        f.series[arm] = (dlf_series){.role = arm == START ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "bias",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "rounds",
-                                     .y = "bias",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = names[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(arm == START ? DLF_CONTROL : DLF_MEASURED, "bias", "arm",
+                                       arm_ids[arm], "rounds", "bias", names[arm], arm);
     status = dlf_result_figure(dlf_run_result(run), &f);
 done:
     free(value);

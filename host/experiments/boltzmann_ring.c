@@ -133,17 +133,10 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
                                   DLF_NUM(e.lo), DLF_NUM(e.hi),
                                   DLF_NUM(dlf_ising_correlation(N, coupling[arm], r))));
         }
-        f.series[2 * arm] = (dlf_series){.role = arm == FREE ? DLF_CONTROL : DLF_MEASURED,
-                                         .table = "ring",
-                                         .where = "arm",
-                                         .equals = arm_ids[arm],
-                                         .x = "distance",
-                                         .y = "correlation",
-                                         .lo = "lo",
-                                         .hi = "hi",
-                                         .label = names[arm],
-                                         .colour = arm,
-                                         .points = true};
+        f.series[2 * arm] =
+            dlf_arm_series(arm == FREE ? DLF_CONTROL : DLF_MEASURED, "ring", "arm", arm_ids[arm],
+                           "distance", "correlation", names[arm], arm);
+        f.series[2 * arm].points = true;
         dlf_theory_of(&f, 2 * arm, 2 * arm + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);

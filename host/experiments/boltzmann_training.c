@@ -10,6 +10,7 @@
 #include "boltzmann.h"
 #include "dlf/ops.h"
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum {
@@ -317,16 +318,8 @@ static dlf_status table(const lab *l, dlf_run *run)
 
 static dlf_series line(int arm, int colour, dlf_text label)
 {
-    return (dlf_series){.role = arm == PARITY_PAIRS ? DLF_CONTROL : DLF_MEASURED,
-                        .table = "training",
-                        .where = "arm",
-                        .equals = arm_ids[arm],
-                        .x = "step",
-                        .y = "excess",
-                        .lo = "lo",
-                        .hi = "hi",
-                        .label = label,
-                        .colour = colour};
+    return dlf_arm_series(arm == PARITY_PAIRS ? DLF_CONTROL : DLF_MEASURED, "training", "arm",
+                          arm_ids[arm], "step", "excess", label, colour);
 }
 
 /* Independent pixels: every one of them is 1 in half of the patterns. */

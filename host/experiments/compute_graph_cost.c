@@ -46,10 +46,7 @@ static dlf_status count(dlf_run *run)
     const int64_t forward = macs_by_hand(WIDTH, DEPTH, &first);
     DLF_TRY(classifier_new(&g, dlf_run_device(run), &spec));
     const dlf_graph_cost cost = dlf_graph_cost_of(g);
-    int64_t parameters = 0;
-    for (int id = 1; id <= dlf_graph_nodes(g); id++)
-        if (dlf_graph_node(g, (dlf_node){id}).parameter)
-            parameters += dlf_tensor_count(dlf_graph_value(g, (dlf_node){id}));
+    const int64_t parameters = dlf_graph_parameter_count(g);
     dlf_graph_free(g);
 
     dlf_result *r = dlf_run_result(run);

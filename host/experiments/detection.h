@@ -80,6 +80,8 @@ int dlf_suppress(dlf_detection *d, int n, double most);
 double dlf_average_precision(const dlf_detection *d, int n, const dlf_scene *scenes, int n_scenes,
                              double *precision, int bins);
 
-/* Share of places of a window for which a grid of steps `stride` has a window with IoU >= 1/2. */
+/* Has a grid of steps `stride` a window with IoU >= 1/2 to the one at (y, x)? And the share of
+ * places for which it has. */
+bool dlf_grid_reaches(int stride, int y, int x);
 double dlf_grid_recall(int stride);
 #endif

@@ -9,6 +9,7 @@
 #include "detection.h"
 #include "dlf/rng.h"
 #include "dlf/train.h"
+#include "figures.h"
 #include "seed_check.h"
 
 typedef enum training { NO_NOTHING, RANDOM, MINED, TRAININGS } training;
@@ -38,7 +39,8 @@ typedef struct lab {
     dlf_graph *learner, *scanner; /* the same network for a batch, and for all windows of a scene */
     float *pixels;                /* (seeds, WINDOWS, F)                        */
     double *logits;               /* (seeds, WINDOWS, C)                        */
-    dlf_detection *found;         /* of one seed                                */
+    dlf_detection *found, *kept;  /* (seeds, places); of one seed and detector   */
+    int *count;                   /* (seeds): of found                           */
     double *ap, *precision;       /* (ARMS, seeds), (ARMS, BINS, seeds)         */
 } lab;
 
@@ -46,6 +48,8 @@ static void lab_free(lab *t)
 {
     free(t->precision);
     free(t->ap);
+    free(t->count);
+    free(t->kept);
     free(t->found);
     free(t->logits);
     free(t->pixels);
@@ -137,10 +141,13 @@ static dlf_status lab_new(lab *t, dlf_run *run)
     t->pixels = malloc(n * DLF_WINDOWS * F * sizeof *t->pixels);
     t->logits = malloc(n * DLF_WINDOWS * C * sizeof *t->logits);
     t->found = malloc(n * (size_t)t->tests * DLF_WINDOWS * sizeof *t->found);
+    t->kept = malloc((size_t)t->tests * DLF_WINDOWS * sizeof *t->kept);
+    t->count = malloc(n * sizeof *t->count);
     t->ap = malloc(ARMS * n * sizeof *t->ap);
     t->precision = malloc(ARMS * BINS * n * sizeof *t->precision);
     if (!t->windows.x || !t->windows.label || !t->ink || !t->train || !t->test || !t->base ||
-        !t->lr || !t->pixels || !t->logits || !t->found || !t->ap || !t->precision)
+        !t->lr || !t->pixels || !t->logits || !t->found || !t->kept || !t->count || !t->ap ||
+        !t->precision)
         return dlf_fail(DLF_ERR_OOM, "detection: out of memory");
     dlf_digit_ink(t->ink, &t->digits);
     draw(t, dlf_run_seed(run));
@@ -234,42 +241,41 @@ done:
     return status;
 }
 
-/* Detections of every seed, one after the other; count (seeds). */
-static dlf_status detect(lab *t, training how, int stride, int *count)
+/* What every seed finds at all places of its test scenes: found and count. */
+static dlf_status detect(lab *t, training how)
 {
     const double least = 0.05;
-    memset(count, 0, (size_t)t->seeds * sizeof *count);
+    memset(t->count, 0, (size_t)t->seeds * sizeof *t->count);
     for (int k = 0; k < t->tests; k++) {
         DLF_TRY(scan(t, t->test, t->tests, k));
         for (int s = 0; s < t->seeds; s++)
             for (int w = 0; w < DLF_WINDOWS; w++) {
                 dlf_detection d = {
                     .scene = k, .y = w / DLF_WINDOWS_ALONG, .x = w % DLF_WINDOWS_ALONG};
-                if (d.y % stride || d.x % stride) continue;
                 d.score = best_digit(t->logits + ((long)s * DLF_WINDOWS + w) * C, &d.label,
                                      how != NO_NOTHING);
-                if (d.score >= least) t->found[(long)s * t->tests * DLF_WINDOWS + count[s]++] = d;
+                if (d.score >= least)
+                    t->found[(long)s * t->tests * DLF_WINDOWS + t->count[s]++] = d;
             }
     }
     return DLF_OK;
 }
 
-static dlf_status judge(lab *t, arm a)
+static void judge(lab *t, arm a)
 {
-    int *count = malloc((size_t)t->seeds * sizeof *count);
-    if (!count) return dlf_fail(DLF_ERR_OOM, "detection: out of memory");
-    const dlf_status status = detect(t, arms[a].training, arms[a].stride, count);
-    for (int s = 0; s < t->seeds && status == DLF_OK; s++) {
+    const int stride = arms[a].stride;
+    for (int s = 0; s < t->seeds; s++) {
+        const dlf_detection *found = t->found + (long)s * t->tests * DLF_WINDOWS;
         double precision[BINS];
-        dlf_detection *d = t->found + (long)s * t->tests * DLF_WINDOWS;
-        const int n = dlf_suppress(d, count[s], arms[a].nms ? 0.3 : 1.0);
-        t->ap[a * t->seeds + s] =
-            dlf_average_precision(d, n, t->test + (long)s * t->tests, t->tests, precision, BINS);
+        int n = 0;
+        for (int i = 0; i < t->count[s]; i++)
+            if (found[i].y % stride == 0 && found[i].x % stride == 0) t->kept[n++] = found[i];
+        n = dlf_suppress(t->kept, n, arms[a].nms ? 0.3 : 1.0);
+        t->ap[a * t->seeds + s] = dlf_average_precision(t->kept, n, t->test + (long)s * t->tests,
+                                                        t->tests, precision, BINS);
         for (int b = 0; b < BINS; b++)
             t->precision[((long)a * BINS + b) * t->seeds + s] = precision[b];
     }
-    free(count);
-    return status;
 }
 
 /* Share of the test objects that the coarse grid reaches, per seed. */
@@ -280,15 +286,9 @@ static void reach(const lab *t, double *recall)
         for (int k = 0; k < t->tests; k++) {
             const dlf_scene *scene = t->test + (long)s * t->tests + k;
             for (int i = 0; i < scene->pieces; i++) {
-                bool found = false;
                 if (scene->label[i] == DLF_NOTHING) continue;
-                for (int y = 0; y < DLF_WINDOWS_ALONG; y += STRIDE)
-                    for (int x = 0; x < DLF_WINDOWS_ALONG; x += STRIDE)
-                        found |= dlf_iou((dlf_box){y, x, DLF_WINDOW, DLF_WINDOW},
-                                         (dlf_box){scene->y[i], scene->x[i], DLF_WINDOW,
-                                                   DLF_WINDOW}) >= 0.5;
                 objects++;
-                reached += found;
+                reached += dlf_grid_reaches(STRIDE, scene->y[i], scene->x[i]);
             }
         }
         recall[s] = (double)reached / objects;
@@ -393,16 +393,8 @@ static dlf_status table_and_figure(const lab *t, dlf_run *run)
                                   DLF_NUM(e.mean), DLF_NUM(e.lo), DLF_NUM(e.hi)));
         }
         f.series[a] =
-            (dlf_series){.role = a == FULL || a == RANDOM_ONLY ? DLF_MEASURED : DLF_CONTROL,
-                         .table = "digits",
-                         .where = "detector",
-                         .equals = arms[a].id,
-                         .x = "recall",
-                         .y = "precision",
-                         .lo = "lo",
-                         .hi = "hi",
-                         .label = arms[a].name,
-                         .colour = a};
+            dlf_arm_series(a == FULL || a == RANDOM_ONLY ? DLF_MEASURED : DLF_CONTROL, "digits",
+                           "detector", arms[a].id, "recall", "precision", arms[a].name, a);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }
@@ -416,8 +408,9 @@ dlf_status dlf_detection_digits(dlf_run *run, double from, double to)
         DLF_TRY_DONE(dlf_run_stage(run, from + (to - from) * how / TRAININGS,
                                    "training a detector, %d of %d", how + 1, (int)TRAININGS));
         DLF_TRY_DONE(train(&t, run, how));
+        DLF_TRY_DONE(detect(&t, how));
         for (int a = 0; a < ARMS; a++)
-            if (arms[a].training == (training)how) DLF_TRY_DONE(judge(&t, a));
+            if (arms[a].training == (training)how) judge(&t, a);
         if (how == RANDOM) DLF_TRY_DONE(mine(&t));
     }
     DLF_TRY_DONE(checks(&t, run));

@@ -180,16 +180,18 @@ double dlf_average_precision(const dlf_detection *d, int n, const dlf_scene *sce
     return objects ? sum / objects : (double)NAN;
 }
 
+bool dlf_grid_reaches(int stride, int y, int x)
+{
+    for (int gy = 0; gy < DLF_WINDOWS_ALONG; gy += stride)
+        for (int gx = 0; gx < DLF_WINDOWS_ALONG; gx += stride)
+            if (window_iou(y, x, gy, gx) >= 0.5) return true;
+    return false;
+}
+
 double dlf_grid_recall(int stride)
 {
     int reached = 0;
-    for (int y = 0; y < DLF_WINDOWS_ALONG; y++)
-        for (int x = 0; x < DLF_WINDOWS_ALONG; x++) {
-            bool found = false;
-            for (int gy = 0; gy < DLF_WINDOWS_ALONG; gy += stride)
-                for (int gx = 0; gx < DLF_WINDOWS_ALONG; gx += stride)
-                    found |= window_iou(y, x, gy, gx) >= 0.5;
-            reached += found;
-        }
+    for (int w = 0; w < DLF_WINDOWS; w++)
+        reached += dlf_grid_reaches(stride, w / DLF_WINDOWS_ALONG, w % DLF_WINDOWS_ALONG);
     return (double)reached / DLF_WINDOWS;
 }

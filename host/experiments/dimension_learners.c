@@ -11,6 +11,7 @@
 #include "dimension.h"
 #include "dlf/rng.h"
 #include "dlf/train.h"
+#include "figures.h"
 #include "least_squares.h"
 #include "regressor.h"
 #include "seed_check.h"
@@ -300,16 +301,9 @@ static dlf_status table_and_figure(dlf_run *run, double *error)
     int n = 0;
     for (int l = 0; l < LEARNERS; l++) {
         if (l == BY_HAND) continue; /* 1e-15 would stretch the axis */
-        f.series[n++] = (dlf_series){.role = l == NETWORK_PARITY ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "learners",
-                                     .where = "learner",
-                                     .equals = learner_ids[l],
-                                     .x = "dim",
-                                     .y = "error",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = learner_names[l],
-                                     .colour = l};
+        f.series[n++] =
+            dlf_arm_series(l == NETWORK_PARITY ? DLF_CONTROL : DLF_MEASURED, "learners", "learner",
+                           learner_ids[l], "dim", "error", learner_names[l], l);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

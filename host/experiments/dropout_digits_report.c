@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dropout_story.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static const char *const setting_ids[STORY_SETTINGS] = {"noisy", "small", "clean"};
@@ -110,16 +111,8 @@ static dlf_status rates_figure(dlf_run *run)
         .x = {{"dropout 概率", "dropout rate"}, false},
         .y = {{"测试正确率", "test accuracy"}, false}};
     for (int k = 0; k < STORY_SETTINGS; k++)
-        f.series[k] = (dlf_series){.role = k == STORY_CLEAN ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "rates",
-                                   .where = "way",
-                                   .equals = setting_ids[k],
-                                   .x = "rate",
-                                   .y = "test",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = setting_names[k],
-                                   .colour = k};
+        f.series[k] = dlf_arm_series(k == STORY_CLEAN ? DLF_CONTROL : DLF_MEASURED, "rates", "way",
+                                     setting_ids[k], "rate", "test", setting_names[k], k);
     static const char *const connect[] = {"noisy_connect", "small_connect"};
     for (int k = 0; k < 2; k++) {
         f.series[STORY_SETTINGS + k] = f.series[k];
@@ -182,16 +175,8 @@ static dlf_status curves(dlf_run *run, const story *s)
         .x = {{"训练步数", "training step"}, false},
         .y = {{"交叉熵 / nat", "cross-entropy / nat"}, true}};
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        f.series[i] = (dlf_series){.role = shown[i].role,
-                                   .table = "curves",
-                                   .where = "curve",
-                                   .equals = shown[i].curve,
-                                   .x = "step",
-                                   .y = "loss",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = shown[i].label,
-                                   .colour = (int)i};
+        f.series[i] = dlf_arm_series(shown[i].role, "curves", "curve", shown[i].curve, "step",
+                                     "loss", shown[i].label, (int)i);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

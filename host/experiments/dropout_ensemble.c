@@ -8,6 +8,7 @@
 
 #include "dlf/rng.h"
 #include "dropout.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { UNITS = 12, DEPTHS = 3, INPUTS = 12, CLASSES = 5, TRIES = 16, KINDS = 2 };
@@ -148,16 +149,9 @@ static dlf_status figure(dlf_run *run)
     static const dlf_text labels[KINDS] = {{"几何平均", "geometric mean"},
                                            {"对照：算术平均", "control: arithmetic mean"}};
     for (int k = 0; k < KINDS; k++)
-        f.series[k] = (dlf_series){.role = k ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "sub_networks",
-                                   .where = "mean",
-                                   .equals = k ? "arithmetic" : "geometric",
-                                   .x = "layers",
-                                   .y = "distance",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = labels[k],
-                                   .colour = k};
+        f.series[k] =
+            dlf_arm_series(k ? DLF_CONTROL : DLF_MEASURED, "sub_networks", "mean",
+                           k ? "arithmetic" : "geometric", "layers", "distance", labels[k], k);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -8,6 +8,7 @@
 
 #include "dlf/rng.h"
 #include "dropout.h"
+#include "figures.h"
 #include "seed_check.h"
 
 /* Two rows x, two units w: every second moment of the four sums x.w that a mask may couple. */
@@ -260,17 +261,9 @@ static dlf_status figure(dlf_run *run)
         .y = {{"方差或协方差", "variance or covariance"}, false}};
     int n = 0;
     for (int k = 0; k < (int)(sizeof shown / sizeof shown[0]); k++) {
-        f.series[n] = (dlf_series){.role = DLF_MEASURED,
-                                   .table = "scaling",
-                                   .where = "curve",
-                                   .equals = shown[k].curve,
-                                   .x = "keep",
-                                   .y = "measured",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = shown[k].label,
-                                   .colour = k,
-                                   .points = true};
+        f.series[n] = dlf_arm_series(DLF_MEASURED, "scaling", "curve", shown[k].curve, "keep",
+                                     "measured", shown[k].label, k);
+        f.series[n].points = true;
         n++;
         if (!shown[k].theory) continue;
         f.series[n] = f.series[n - 1];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "early_stopping_story.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static const char *const arm_ids[STORY_ARMS] = {"noisy", "clean"};
@@ -152,16 +153,8 @@ static dlf_status rule_table(dlf_run *run, const story *s, double *value)
     static const dlf_text arms[STORY_ARMS] = {{"标签有错", "wrong labels"},
                                               {"对照：标签正确", "control: right labels"}};
     for (int arm = 0; arm < STORY_ARMS; arm++)
-        f.series[arm] = (dlf_series){.role = arm ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "rules",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "rule",
-                                     .y = "accuracy",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = arms[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(arm ? DLF_CONTROL : DLF_MEASURED, "rules", "arm",
+                                       arm_ids[arm], "rule", "accuracy", arms[arm], arm);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

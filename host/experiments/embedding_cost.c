@@ -9,6 +9,7 @@
 #include "dlf/ops.h"
 #include "dlf/rng.h"
 #include "embedding.h"
+#include "figures.h"
 #include "seed_check.h"
 #include "stopwatch.h"
 
@@ -197,16 +198,8 @@ static dlf_status table_and_figure(const timings *t, dlf_run *run)
                                           {"对照：乘 one-hot", "control: one-hot product"},
                                           {"稠密梯度", "dense gradient"}};
     for (int way = 0; way < WAYS; way++)
-        f.series[way] = (dlf_series){.role = way == PRODUCT ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "cost",
-                                     .where = "way",
-                                     .equals = way_ids[way],
-                                     .x = "vocabulary",
-                                     .y = "time",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = labels[way],
-                                     .colour = way};
+        f.series[way] = dlf_arm_series(way == PRODUCT ? DLF_CONTROL : DLF_MEASURED, "cost", "way",
+                                       way_ids[way], "vocabulary", "time", labels[way], way);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -10,6 +10,7 @@
 #include "dlf/rng.h"
 #include "dropout.h"
 #include "ensemble.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum { MASKS = 12, CLASSES = 3, TRIES = 12, UNITS = 3, STEPS = 4, INPUTS = 4 };
@@ -158,16 +159,8 @@ static dlf_status figure(dlf_run *run)
     static const dlf_text labels[] = {{"几何平均", "geometric mean"},
                                       {"算术平均", "arithmetic mean"}};
     for (int k = 0; k < 2; k++)
-        f.series[k] = (dlf_series){.role = DLF_MEASURED,
-                                   .table = "masks",
-                                   .where = "mean",
-                                   .equals = kinds[k],
-                                   .x = "place",
-                                   .y = "distance",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = labels[k],
-                                   .colour = k};
+        f.series[k] = dlf_arm_series(DLF_MEASURED, "masks", "mean", kinds[k], "place", "distance",
+                                     labels[k], k);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

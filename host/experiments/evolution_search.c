@@ -12,6 +12,7 @@
 #include "dlf/train.h"
 #include "evolution.h"
 #include "evolution_nets.h"
+#include "figures.h"
 #include "seed_check.h"
 
 enum {
@@ -210,16 +211,8 @@ static dlf_status report(const breed *b, dlf_run *run)
     static const dlf_text names[ARMS] = {{"遗传算法", "genetic"},
                                          {"对照：随机搜索", "control: random"}};
     for (int arm = 0; arm < ARMS; arm++)
-        f.series[arm] = (dlf_series){.role = arm ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "search",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "trials",
-                                     .y = "loss",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = names[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(arm ? DLF_CONTROL : DLF_MEASURED, "search", "arm",
+                                       arm_ids[arm], "trials", "loss", names[arm], arm);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

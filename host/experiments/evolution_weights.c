@@ -336,16 +336,8 @@ static dlf_status figures(dlf_run *run)
     static const dlf_text names[2] = {{"进化", "evolution"},
                                       {"对照：反向传播", "control: backpropagation"}};
     for (int i = 0; i < 2; i++)
-        g.series[i] = (dlf_series){.role = i ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "weights",
-                                   .where = "arm",
-                                   .equals = arms[i],
-                                   .x = "generation",
-                                   .y = "loss",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[i],
-                                   .colour = i};
+        g.series[i] = dlf_arm_series(i ? DLF_CONTROL : DLF_MEASURED, "weights", "arm", arms[i],
+                                     "generation", "loss", names[i], i);
     return dlf_result_figure(dlf_run_result(run), &g);
 }
 

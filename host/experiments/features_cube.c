@@ -9,6 +9,7 @@
 #include "dlf/rng.h"
 #include "dlf/train.h"
 #include "features.h"
+#include "figures.h"
 #include "regressor.h"
 #include "seed_check.h"
 
@@ -251,16 +252,8 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
             DLF_TRY(dlf_table_row(t, DLF_TXT(ids[a]), DLF_NUM(k), DLF_NUM(e.mean), DLF_NUM(e.lo),
                                   DLF_NUM(e.hi)));
         }
-        f.series[a] = (dlf_series){.role = a == FIXED ? DLF_MEASURED : DLF_CONTROL,
-                                   .table = "cube",
-                                   .where = "features",
-                                   .equals = ids[a],
-                                   .x = "degree",
-                                   .y = "explained",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[a],
-                                   .colour = a};
+        f.series[a] = dlf_arm_series(a == FIXED ? DLF_MEASURED : DLF_CONTROL, "cube", "features",
+                                     ids[a], "degree", "explained", names[a], a);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

@@ -9,6 +9,7 @@
 #include "dlf/rng.h"
 #include "dlf/train.h"
 #include "features.h"
+#include "figures.h"
 #include "least_squares.h"
 #include "seed_check.h"
 
@@ -257,16 +258,8 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
             DLF_TRY(dlf_table_row(t, DLF_TXT(ids[kind]), DLF_NUM(units[kind][i]), DLF_NUM(e.mean),
                                   DLF_NUM(fmax(e.lo, 1e-3)), DLF_NUM(e.hi)));
         }
-        f.series[kind] = (dlf_series){.role = kind ? DLF_CONTROL : DLF_MEASURED,
-                                      .table = "digits",
-                                      .where = "kind",
-                                      .equals = ids[kind],
-                                      .x = "units",
-                                      .y = "error",
-                                      .lo = "lo",
-                                      .hi = "hi",
-                                      .label = names[kind],
-                                      .colour = kind};
+        f.series[kind] = dlf_arm_series(kind ? DLF_CONTROL : DLF_MEASURED, "digits", "kind",
+                                        ids[kind], "units", "error", names[kind], kind);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

@@ -10,6 +10,7 @@
 #include "dlf/rng.h"
 #include "dlf/train.h"
 #include "features.h"
+#include "figures.h"
 #include "least_squares.h"
 #include "seed_check.h"
 
@@ -162,12 +163,12 @@ static dlf_status classical(task *t, const dlf_run *run)
     dlf_status status = DLF_OK;
     for (int s = 0; s < t->seeds; s++) {
         dlf_cube_units(units, UNITS, dlf_run_seed(run), 1000u + (uint32_t)s);
-        for (int k = 0; k < SIZES; k++) {
-            arrange(t, s, h, units, UNITS + 1);
+        arrange(t, s, h, units, UNITS + 1);
+        for (int k = 0; k < SIZES; k++)
             DLF_TRY_DONE(fit(t, s, h, UNITS + 1, rows[k], cell(t, FIXED, k) + s));
-            arrange(t, s, h, NULL, 2);
+        arrange(t, s, h, NULL, 2);
+        for (int k = 0; k < SIZES; k++)
             DLF_TRY_DONE(fit(t, s, h, 2, rows[k], cell(t, BY_HAND, k) + s));
-        }
     }
 done:
     free(units);
@@ -254,16 +255,8 @@ static dlf_status table_and_figure(const task *t, dlf_run *run)
             DLF_TRY(dlf_table_row(table, DLF_TXT(ids[l]), DLF_NUM(rows[k]), DLF_NUM(e.mean),
                                   DLF_NUM(e.lo), DLF_NUM(e.hi)));
         }
-        f.series[l] = (dlf_series){.role = l == NO_STRUCTURE ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "unseen",
-                                   .where = "learner",
-                                   .equals = ids[l],
-                                   .x = "rows",
-                                   .y = "accuracy",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[l],
-                                   .colour = l};
+        f.series[l] = dlf_arm_series(l == NO_STRUCTURE ? DLF_CONTROL : DLF_MEASURED, "unseen",
+                                     "learner", ids[l], "rows", "accuracy", names[l], l);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

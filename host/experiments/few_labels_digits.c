@@ -10,6 +10,7 @@
 #include "dlf/data.h"
 #include "dlf/rng.h"
 #include "few_labels.h"
+#include "figures.h"
 #include "seed_check.h"
 
 static const int per_class[] = {1, 2, 5, 10, 20};
@@ -327,17 +328,9 @@ static dlf_status table_and_figure(dlf_run *run, double *error)
                 DLF_TRY(dlf_table_row(t, DLF_TXT(arms[target][method]), DLF_NUM(per_class[k]),
                                       DLF_NUM(e.mean), DLF_NUM(fmax(e.lo, 1e-3)), DLF_NUM(e.hi)));
             }
-            f.series[target * METHODS + method] =
-                (dlf_series){.role = target == INK ? DLF_CONTROL : DLF_MEASURED,
-                             .table = "digits",
-                             .where = "arm",
-                             .equals = arms[target][method],
-                             .x = "labels",
-                             .y = "error",
-                             .lo = "lo",
-                             .hi = "hi",
-                             .label = names[target][method],
-                             .colour = target * METHODS + method};
+            f.series[target * METHODS + method] = dlf_arm_series(
+                target == INK ? DLF_CONTROL : DLF_MEASURED, "digits", "arm", arms[target][method],
+                "labels", "error", names[target][method], target * METHODS + method);
         }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

@@ -275,16 +275,9 @@ static dlf_status figures(dlf_run *run)
         .x = {{"已学的任务数", "tasks learned"}, false},
         .y = {{"第一个任务的测试准确率", "test accuracy on the first task"}, false}};
     for (int i = 0; i < SHOWN; i++)
-        f.series[i] = (dlf_series){.role = shown[i] == DLF_SAME ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "first_task",
-                                   .where = "arm",
-                                   .equals = arm_ids[i],
-                                   .x = "tasks",
-                                   .y = "accuracy",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = names[i],
-                                   .colour = i};
+        f.series[i] =
+            dlf_arm_series(shown[i] == DLF_SAME ? DLF_CONTROL : DLF_MEASURED, "first_task", "arm",
+                           arm_ids[i], "tasks", "accuracy", names[i], i);
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &f));
     dlf_figure g = {
         .id = "strength",

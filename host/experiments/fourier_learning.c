@@ -361,16 +361,8 @@ static dlf_status learning_figure(dlf_run *run)
         .x = {{"步数", "steps"}, true},
         .y = {{"剩下的误差振幅", "amplitude of the error left"}, false}};
     for (int i = 0; i < (int)(sizeof drawn / sizeof drawn[0]); i++) {
-        f.series[2 * i] = (dlf_series){.role = drawn[i].role,
-                                       .table = "learning",
-                                       .where = "arm",
-                                       .equals = drawn[i].id,
-                                       .x = "step",
-                                       .y = "amplitude",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = drawn[i].label,
-                                       .colour = i};
+        f.series[2 * i] = dlf_arm_series(drawn[i].role, "learning", "arm", drawn[i].id, "step",
+                                         "amplitude", drawn[i].label, i);
         dlf_theory_of(&f, 2 * i, 2 * i + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);

@@ -233,16 +233,8 @@ static dlf_status learned_figure(dlf_run *run, const double *logit)
                                        DLF_NUM(e.lo), DLF_NUM(e.hi),
                                        DLF_NUM(dlf_best_discriminator(k->real, k->fake, x))));
         }
-        f.series[2 * j] = (dlf_series){.role = shown[j] == SAME ? DLF_CONTROL : DLF_MEASURED,
-                                       .table = "learned",
-                                       .where = "pair",
-                                       .equals = k->id,
-                                       .x = "x",
-                                       .y = "learned",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = k->name,
-                                       .colour = j};
+        f.series[2 * j] = dlf_arm_series(shown[j] == SAME ? DLF_CONTROL : DLF_MEASURED, "learned",
+                                         "pair", k->id, "x", "learned", k->name, j);
         dlf_theory_of(&f, 2 * j, 2 * j + 1, "best");
     }
     status = dlf_result_figure(dlf_run_result(run), &f);

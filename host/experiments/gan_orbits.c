@@ -96,16 +96,9 @@ static dlf_status orbits_figure(dlf_run *run)
         .x = {{"步", "step"}, false},
         .y = {{"到均衡点的距离（起点为 1）", "distance from the equilibrium (start: 1)"}, true}};
     for (int k = 0; k < GAMES; k++) {
-        f.series[2 * k] = (dlf_series){.role = games[k].gamma > 0.0 ? DLF_MEASURED : DLF_CONTROL,
-                                       .table = "orbits",
-                                       .where = "game",
-                                       .equals = games[k].id,
-                                       .x = "step",
-                                       .y = "distance",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = games[k].name,
-                                       .colour = k};
+        f.series[2 * k] =
+            dlf_arm_series(games[k].gamma > 0.0 ? DLF_MEASURED : DLF_CONTROL, "orbits", "game",
+                           games[k].id, "step", "distance", games[k].name, k);
         dlf_theory_of(&f, 2 * k, 2 * k + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);

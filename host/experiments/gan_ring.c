@@ -353,16 +353,8 @@ static dlf_status ring_table(const match *t, dlf_run *run, const double *looks)
         .x = {{"训练步", "training step"}, false},
         .y = {{"有效模态数（满分为 8）", "effective modes (of 8)"}, false}};
     for (int a = 0; a < ARMS; a++)
-        f.series[a] = (dlf_series){.role = a == PLAIN ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "ring",
-                                   .where = "arm",
-                                   .equals = arms[a].id,
-                                   .x = "step",
-                                   .y = "modes",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = arms[a].name,
-                                   .colour = a};
+        f.series[a] = dlf_arm_series(a == PLAIN ? DLF_CONTROL : DLF_MEASURED, "ring", "arm",
+                                     arms[a].id, "step", "modes", arms[a].name, a);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -9,6 +9,7 @@
 
 #include "dlf/propagate.h"
 #include "dlf/theory.h"
+#include "figures.h"
 
 void dlf_arm_label(const dlf_arm *arm, char *text, size_t size)
 {
@@ -225,16 +226,8 @@ static void add_series(dlf_series *series, const dlf_arm *arm, dlf_text label, i
                              .by = "seed",
                              .label = {"", ""},
                              .colour = colour};
-    series[1] = (dlf_series){.role = arm->control ? DLF_CONTROL : DLF_MEASURED,
-                             .table = "gradients",
-                             .where = "arm",
-                             .equals = arm->id,
-                             .x = "layer",
-                             .y = "mean",
-                             .lo = "lo",
-                             .hi = "hi",
-                             .label = label,
-                             .colour = colour};
+    series[1] = dlf_arm_series(arm->control ? DLF_CONTROL : DLF_MEASURED, "gradients", "arm",
+                               arm->id, "layer", "mean", label, colour);
     series[2] = (dlf_series){.role = DLF_THEORY,
                              .table = "gradients",
                              .where = "arm",

@@ -10,6 +10,7 @@
 #include "dlf/rng.h"
 #include "dlf/theory.h"
 #include "exploding.h"
+#include "figures.h"
 #include "linear_vs_nonlinear.h"
 
 enum { LAYERS_MAX = 32 };
@@ -192,16 +193,9 @@ static dlf_status superposition_figure(dlf_run *run)
         .x = {{"层数", "layers"}, true},
         .y = {{"对叠加的偏离", "departure from superposition"}, true}};
     for (int a = 0; a < ARMS; a++)
-        figure.series[a] = (dlf_series){.role = a ? DLF_MEASURED : DLF_CONTROL,
-                                        .table = "superposition",
-                                        .where = "activation",
-                                        .equals = arms[a].id,
-                                        .x = "layers",
-                                        .y = "defect",
-                                        .lo = "lo",
-                                        .hi = "hi",
-                                        .label = arms[a].label,
-                                        .colour = a};
+        figure.series[a] =
+            dlf_arm_series(a ? DLF_MEASURED : DLF_CONTROL, "superposition", "activation",
+                           arms[a].id, "layers", "defect", arms[a].label, a);
     figure.series[ARMS] = (dlf_series){.role = DLF_THEORY,
                                        .table = "superposition",
                                        .where = "activation",

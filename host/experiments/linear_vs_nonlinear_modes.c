@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "dlf/train.h"
+#include "figures.h"
 #include "linear_vs_nonlinear.h"
 
 enum {
@@ -349,16 +350,8 @@ static dlf_status modes_figure(dlf_run *run)
         .x = {{"时间 t = 步数 × 学习率", "time t = steps × learning rate"}, false},
         .y = {{"模的强度 u(t)", "strength of the mode u(t)"}, false}};
     for (int i = 0; i < 5; i++) {
-        figure.series[2 * i] = (dlf_series){.role = i < 3 ? DLF_MEASURED : DLF_CONTROL,
-                                            .table = "modes",
-                                            .where = "arm",
-                                            .equals = drawn[i].arm,
-                                            .x = "time",
-                                            .y = "u",
-                                            .lo = "lo",
-                                            .hi = "hi",
-                                            .label = drawn[i].label,
-                                            .colour = i};
+        figure.series[2 * i] = dlf_arm_series(i < 3 ? DLF_MEASURED : DLF_CONTROL, "modes", "arm",
+                                              drawn[i].arm, "time", "u", drawn[i].label, i);
         figure.series[2 * i + 1] =
             (dlf_series){.role = DLF_THEORY,
                          .table = "modes",

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dlf/train.h"
+#include "figures.h"
 #include "losses.h"
 #include "seed_check.h"
 
@@ -190,16 +191,9 @@ static dlf_status figure(dlf_run *run)
         {{"对照：MSE", "control: squared error"}, {"MSE，饱和起点", "squared error, saturated"}}};
     for (int k = 0; k < LOSSES; k++)
         for (int start = 0; start < STARTS; start++)
-            f.series[k * STARTS + start] = (dlf_series){.role = start ? DLF_MEASURED : DLF_CONTROL,
-                                                        .table = "saturated",
-                                                        .where = "arm",
-                                                        .equals = arm_ids[k][start],
-                                                        .x = "step",
-                                                        .y = "accuracy",
-                                                        .lo = "lo",
-                                                        .hi = "hi",
-                                                        .label = names[k][start],
-                                                        .colour = k};
+            f.series[k * STARTS + start] =
+                dlf_arm_series(start ? DLF_MEASURED : DLF_CONTROL, "saturated", "arm",
+                               arm_ids[k][start], "step", "accuracy", names[k][start], k);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -129,17 +129,9 @@ static dlf_status figure(dlf_run *run)
     static const dlf_text labels[TAILS] = {{"重尾 a = 0.5", "heavy tail, a = 0.5"},
                                            {"轻尾 a = 1", "light tail, a = 1"}};
     for (int k = 0; k < TAILS; k++) {
-        f.series[2 * k] = (dlf_series){.role = DLF_MEASURED,
-                                       .table = "cases",
-                                       .where = "arm",
-                                       .equals = tail_ids[k],
-                                       .x = "n",
-                                       .y = "error",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = labels[k],
-                                       .colour = k,
-                                       .points = true};
+        f.series[2 * k] =
+            dlf_arm_series(DLF_MEASURED, "cases", "arm", tail_ids[k], "n", "error", labels[k], k);
+        f.series[2 * k].points = true;
         dlf_theory_of(&f, 2 * k, 2 * k + 1, "theory");
     }
     f.series[4] = f.series[2];

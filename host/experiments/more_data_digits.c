@@ -8,6 +8,7 @@
 #include "classifier.h"
 #include "digits_blocks.h"
 #include "dlf/train.h"
+#include "figures.h"
 #include "more_data.h"
 #include "seed_check.h"
 
@@ -202,16 +203,8 @@ static dlf_status table_and_figure(dlf_run *run, const double *error)
         {"线性分类器", "linear classifier"},
         {"对照：网络，100 行的复制", "control: network, copies of 100"}};
     for (int arm = 0; arm < ARMS; arm++)
-        f.series[arm] = (dlf_series){.role = arm == COPIES ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "digits",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "rows",
-                                     .y = "error",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = labels[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(arm == COPIES ? DLF_CONTROL : DLF_MEASURED, "digits", "arm",
+                                       arm_ids[arm], "rows", "error", labels[arm], arm);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

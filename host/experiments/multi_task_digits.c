@@ -11,6 +11,7 @@
 #include "dlf/ops.h"
 #include "dlf/rng.h"
 #include "dlf/train.h"
+#include "figures.h"
 #include "multi_task.h"
 #include "multi_task_nets.h"
 #include "seed_check.h"
@@ -363,16 +364,8 @@ static dlf_status figures(dlf_run *run)
         .x = {{"每题的训练样本数", "training rows of a question"}, true},
         .y = {{"一起学的收益", "gain of learning together"}, false}};
     for (int a = TOGETHER; a < ARMS; a++)
-        f.series[a - TOGETHER] = (dlf_series){.role = a == RELATED ? DLF_MEASURED : DLF_CONTROL,
-                                              .table = "digits",
-                                              .where = "arm",
-                                              .equals = arm_ids[a],
-                                              .x = "rows",
-                                              .y = "gain",
-                                              .lo = "lo",
-                                              .hi = "hi",
-                                              .label = arm_names[a],
-                                              .colour = a};
+        f.series[a - TOGETHER] = dlf_arm_series(a == RELATED ? DLF_MEASURED : DLF_CONTROL, "digits",
+                                                "arm", arm_ids[a], "rows", "gain", arm_names[a], a);
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &f));
     dlf_figure g = {
         .id = "width",
@@ -385,16 +378,8 @@ static dlf_status figures(dlf_run *run)
     static const dlf_text labels[] = {{"对照：各学各的", "control: alone"},
                                       {"五题共享", "five questions share"}};
     for (int a = 0; a <= TOGETHER; a++)
-        g.series[a] = (dlf_series){.role = a == ALONE ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "width",
-                                   .where = "arm",
-                                   .equals = arm_ids[a],
-                                   .x = "units",
-                                   .y = "error",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = labels[a],
-                                   .colour = a};
+        g.series[a] = dlf_arm_series(a == ALONE ? DLF_CONTROL : DLF_MEASURED, "width", "arm",
+                                     arm_ids[a], "units", "error", labels[a], a);
     return dlf_result_figure(dlf_run_result(run), &g);
 }
 

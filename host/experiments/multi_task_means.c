@@ -185,17 +185,9 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
         .x = {{"任务之间的标准差 τ", "spread of the tasks τ"}, true},
         .y = {{"每个任务的均方误差", "squared error per task"}, true}};
     for (int m = 0; m < METHODS; m++) {
-        f.series[2 * m] = (dlf_series){.role = m == ALONE ? DLF_CONTROL : DLF_MEASURED,
-                                       .table = "means",
-                                       .where = "method",
-                                       .equals = ids[m],
-                                       .x = "spread",
-                                       .y = "risk",
-                                       .lo = "lo",
-                                       .hi = "hi",
-                                       .label = names[m],
-                                       .colour = m,
-                                       .points = true};
+        f.series[2 * m] = dlf_arm_series(m == ALONE ? DLF_CONTROL : DLF_MEASURED, "means", "method",
+                                         ids[m], "spread", "risk", names[m], m);
+        f.series[2 * m].points = true;
         dlf_theory_of(&f, 2 * m, 2 * m + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);

@@ -6,20 +6,11 @@
 #include "nets_graph.h"
 #include "stopwatch.h"
 
-static int64_t parameters_of(dlf_graph *g)
-{
-    int64_t sum = 0;
-    for (int id = 1; id <= dlf_graph_nodes(g); id++)
-        if (dlf_graph_node(g, (dlf_node){id}).parameter)
-            sum += dlf_tensor_member_count(dlf_graph_value(g, (dlf_node){id}));
-    return sum;
-}
-
 static void describe(net_outcome *out, dlf_graph *g, const net_job *job)
 {
     const dlf_graph_memory m = dlf_graph_memory_of(g);
     const int64_t members = dlf_graph_members(g);
-    out->parameters = parameters_of(g);
+    out->parameters = dlf_graph_parameter_count(g);
     out->macs = dlf_graph_cost_of(g).forward_macs / members / job->batch;
     out->bytes = (m.planned + m.parameters) / members;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "figures.h"
 #include "norm_batch_size.h"
 #include "seed_check.h"
 
@@ -144,16 +145,9 @@ static dlf_status flat_check(dlf_run *run, const sweep *s, const char *id, dlf_t
 static void curves(dlf_figure *f, const sweep *s)
 {
     for (int k = 0; k < s->n_kinds; k++)
-        f->series[k] = (dlf_series){.role = k ? DLF_CONTROL : DLF_MEASURED,
-                                    .table = s->table,
-                                    .where = "norm",
-                                    .equals = dlf_nbs_ids[s->kinds[k]],
-                                    .x = "batch",
-                                    .y = "error",
-                                    .lo = "lo",
-                                    .hi = "hi",
-                                    .label = dlf_nbs_labels[s->kinds[k]],
-                                    .colour = k};
+        f->series[k] = dlf_arm_series(k ? DLF_CONTROL : DLF_MEASURED, s->table, "norm",
+                                      dlf_nbs_ids[s->kinds[k]], "batch", "error",
+                                      dlf_nbs_labels[s->kinds[k]], k);
 }
 
 /* ---- fully connected --------------------------------------------------------------------------

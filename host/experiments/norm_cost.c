@@ -16,6 +16,7 @@
 
 #include "bench_store.h"
 #include "dlf/train.h"
+#include "figures.h"
 #include "norm_landscape.h"
 #include "seed_check.h"
 #include "stopwatch.h"
@@ -309,16 +310,8 @@ static dlf_status figures(dlf_run *run, const char *where_zh, const char *where_
         .subtitle = {where_zh, where_en},
         .y = {{"拷贝时间 / 实测时间", "time of the copy / time"}, false}};
     for (int d = 0; d < DIRECTIONS; d++)
-        ceiling.series[d] = (dlf_series){.role = DLF_MEASURED,
-                                         .table = "cost",
-                                         .where = "direction",
-                                         .equals = directions[d],
-                                         .x = "norm",
-                                         .y = "of_copy",
-                                         .lo = "lo",
-                                         .hi = "hi",
-                                         .label = labels[d],
-                                         .colour = d};
+        ceiling.series[d] = dlf_arm_series(DLF_MEASURED, "cost", "direction", directions[d], "norm",
+                                           "of_copy", labels[d], d);
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &ceiling));
     const dlf_figure share = {
         .id = "share",

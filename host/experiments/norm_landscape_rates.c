@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "dlf/train.h"
+#include "figures.h"
 #include "norm_landscape.h"
 #include "seed_check.h"
 
@@ -169,16 +170,9 @@ static dlf_status figure(dlf_run *run)
         .x = {{"隐藏层数", "hidden layers"}, true},
         .y = {{"最大学习率", "largest learning rate"}, true}};
     for (int m = 0; m < METHODS; m++)
-        f.series[m] = (dlf_series){.role = m ? DLF_MEASURED : DLF_CONTROL,
-                                   .table = "rates",
-                                   .where = "method",
-                                   .equals = norm_method_id(methods[m]),
-                                   .x = "depth",
-                                   .y = "rate",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = norm_method_name(methods[m]),
-                                   .colour = m};
+        f.series[m] = dlf_arm_series(m ? DLF_MEASURED : DLF_CONTROL, "rates", "method",
+                                     norm_method_id(methods[m]), "depth", "rate",
+                                     norm_method_name(methods[m]), m);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -279,17 +279,9 @@ static dlf_status figure(dlf_run *run)
     for (int k = 0; k < DIMS; k++) {
         static const dlf_text labels[DIMS] = {
             {"N = 5", "N = 5"}, {"N = 10", "N = 10"}, {"N = 20", "N = 20"}};
-        f.series[n] = (dlf_series){.role = DLF_MEASURED,
-                                   .table = "capacity",
-                                   .where = "dim",
-                                   .equals = names[k],
-                                   .x = "load",
-                                   .y = "share",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = labels[k],
-                                   .colour = k,
-                                   .points = true};
+        f.series[n] = dlf_arm_series(DLF_MEASURED, "capacity", "dim", names[k], "load", "share",
+                                     labels[k], k);
+        f.series[n].points = true;
         dlf_theory_of(&f, n, n + 1, "theory");
         n += 2;
     }

@@ -7,6 +7,7 @@
 
 #include "dlf/rng.h"
 #include "dlf/theory.h"
+#include "figures.h"
 #include "relu_vs_sigmoid.h"
 
 /* ---- (b) second moments ------------------------------------------------------------------------
@@ -421,16 +422,9 @@ static dlf_status dead_figure(dlf_run *run)
         .y = {{"整层为零的网络比例", "share of networks with a layer of zeros"}, false}};
     int n = 0;
     for (int i = 0; i < CASES; i++) {
-        figure.series[n++] = (dlf_series){.role = cases[i].depth ? DLF_MEASURED : DLF_CONTROL,
-                                          .table = "born_dead",
-                                          .where = "arm",
-                                          .equals = cases[i].arm,
-                                          .x = "depth",
-                                          .y = "dead",
-                                          .lo = "lo",
-                                          .hi = "hi",
-                                          .label = cases[i].label,
-                                          .colour = i};
+        figure.series[n++] =
+            dlf_arm_series(cases[i].depth ? DLF_MEASURED : DLF_CONTROL, "born_dead", "arm",
+                           cases[i].arm, "depth", "dead", cases[i].label, i);
         if (!cases[i].depth) continue;
         figure.series[n] = figure.series[n - 1];
         figure.series[n].role = DLF_THEORY;

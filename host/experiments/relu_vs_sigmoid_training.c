@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dlf/theory.h"
+#include "figures.h"
 #include "observed_nets.h"
 #include "relu_vs_sigmoid.h"
 
@@ -265,16 +266,8 @@ dlf_status dlf_relu_rate_figure(dlf_run *run, dlf_figure figure, const dlf_relu_
                                 const char *y, const char *guide, dlf_text guide_label)
 {
     for (int i = 0; i < n; i++)
-        figure.series[i] = (dlf_series){.role = arms[i].role,
-                                        .table = figure.id,
-                                        .where = "arm",
-                                        .equals = arms[i].id,
-                                        .x = "lr",
-                                        .y = y,
-                                        .lo = "lo",
-                                        .hi = "hi",
-                                        .label = arms[i].label,
-                                        .colour = i};
+        figure.series[i] =
+            dlf_arm_series(arms[i].role, figure.id, "arm", arms[i].id, "lr", y, arms[i].label, i);
     figure.series[n] = (dlf_series){.role = DLF_REFERENCE,
                                     .table = figure.id,
                                     .where = "arm",

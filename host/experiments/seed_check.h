@@ -93,11 +93,7 @@ static inline dlf_status dlf_add_within(dlf_run *run, const char *id, dlf_text c
 static inline dlf_status dlf_add_law(dlf_run *run, const char *id, dlf_text claim, dlf_estimate e,
                                      double expected, double share, const char *source)
 {
-    dlf_check c = dlf_check_of(id, claim, e);
-    c.expected = expected;
-    c.tolerance = fmax(4.0 * e.sd / sqrt(e.n), share * fabs(expected));
-    c.source = source;
-    return dlf_result_check(dlf_run_result(run), c);
+    return dlf_add_near(run, id, claim, e, expected, share * fabs(expected), source);
 }
 
 /* Exact arithmetic: no seeds, no interval. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "dlf/train.h"
+#include "figures.h"
 #include "skip_connections.h"
 
 enum { RATES = 3, DEPTHS = 3, ARMS = 3 };
@@ -167,16 +168,8 @@ static dlf_status digits_figure(dlf_run *run)
         .x = {{"块数 L", "blocks L"}, true},
         .y = {{"测试集正确率", "test accuracy"}, false}};
     for (int i = 0; i < ARMS; i++)
-        figure.series[i] = (dlf_series){.role = arms[i].control ? DLF_CONTROL : DLF_MEASURED,
-                                        .table = "digits",
-                                        .where = "arm",
-                                        .equals = arms[i].id,
-                                        .x = "depth",
-                                        .y = "accuracy",
-                                        .lo = "lo",
-                                        .hi = "hi",
-                                        .label = arms[i].label,
-                                        .colour = i};
+        figure.series[i] = dlf_arm_series(arms[i].control ? DLF_CONTROL : DLF_MEASURED, "digits",
+                                          "arm", arms[i].id, "depth", "accuracy", arms[i].label, i);
     figure.series[ARMS] = (dlf_series){.role = DLF_REFERENCE,
                                        .table = "digits",
                                        .where = "arm",

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "dlf/theory.h"
+#include "figures.h"
 #include "gradient_arms.h"
 #include "skip_connections.h"
 
@@ -360,16 +361,8 @@ static dlf_status energy_figure(dlf_run *run, const architecture *a)
                             .by = "seed",
                             .label = {"", ""},
                             .colour = (int)i};
-        *s++ = (dlf_series){.role = arm->control ? DLF_CONTROL : DLF_MEASURED,
-                            .table = "energy",
-                            .where = "architecture",
-                            .equals = arm->id,
-                            .x = "depth",
-                            .y = "energy",
-                            .lo = "lo",
-                            .hi = "hi",
-                            .label = arm->label,
-                            .colour = (int)i};
+        *s++ = dlf_arm_series(arm->control ? DLF_CONTROL : DLF_MEASURED, "energy", "architecture",
+                              arm->id, "depth", "energy", arm->label, (int)i);
         *s++ = (dlf_series){.role = DLF_THEORY,
                             .table = "energy",
                             .where = "architecture",

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "dlf/theory.h"
+#include "figures.h"
 #include "skip_connections.h"
 
 #define CORRELATION 0.5
@@ -277,16 +278,9 @@ static dlf_status shattering_figure(dlf_run *run)
         .y = {{"梯度的相关系数", "correlation of gradients"}, true},
         .residuals = true};
     for (int i = 0; i < ARMS; i++) {
-        figure.series[2 * i] = (dlf_series){.role = arms[i].control ? DLF_CONTROL : DLF_MEASURED,
-                                            .table = "shattering",
-                                            .where = "arm",
-                                            .equals = arms[i].id,
-                                            .x = "depth",
-                                            .y = "correlation",
-                                            .lo = "lo",
-                                            .hi = "hi",
-                                            .label = arms[i].label,
-                                            .colour = i};
+        figure.series[2 * i] =
+            dlf_arm_series(arms[i].control ? DLF_CONTROL : DLF_MEASURED, "shattering", "arm",
+                           arms[i].id, "depth", "correlation", arms[i].label, i);
         figure.series[2 * i + 1] = (dlf_series){.role = DLF_THEORY,
                                                 .table = "shattering",
                                                 .where = "arm",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 #include "svm.h"
 #include "svm_duel.h"
@@ -164,16 +165,8 @@ static dlf_status table_and_figure(const study *s, dlf_run *run)
                     .x = {{"训练样本数", "training rows"}, true},
                     .y = {{"测试错误率", "test error"}, true}};
     for (int arm = 0; arm < ARMS; arm++)
-        f.series[arm] = (dlf_series){.role = arm == TOSSED ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "digits",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "rows",
-                                     .y = "error",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = names[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(arm == TOSSED ? DLF_CONTROL : DLF_MEASURED, "digits", "arm",
+                                       arm_ids[arm], "rows", "error", names[arm], arm);
     return dlf_result_figure(dlf_run_result(run), &f);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 #include "svm.h"
 #include "svm_duel.h"
@@ -173,16 +174,9 @@ static dlf_status table_and_figure(const study *s, dlf_run *run)
                                       DLF_NUM(e.mean), DLF_NUM(e.lo), DLF_NUM(e.hi)));
             }
             const int at = target * LEARNERS + learner;
-            f.series[at] = (dlf_series){.role = target == RADIUS ? DLF_CONTROL : DLF_MEASURED,
-                                        .table = "features",
-                                        .where = "arm",
-                                        .equals = ids[target][learner],
-                                        .x = "rows",
-                                        .y = "error",
-                                        .lo = "lo",
-                                        .hi = "hi",
-                                        .label = names[target][learner],
-                                        .colour = at};
+            f.series[at] =
+                dlf_arm_series(target == RADIUS ? DLF_CONTROL : DLF_MEASURED, "features", "arm",
+                               ids[target][learner], "rows", "error", names[target][learner], at);
         }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

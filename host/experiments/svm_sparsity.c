@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dlf/rng.h"
+#include "figures.h"
 #include "seed_check.h"
 #include "svm.h"
 
@@ -98,16 +99,8 @@ static dlf_status report(const study *s, dlf_run *run)
     static const dlf_text names[ARMS] = {{"一成标签出错", "a tenth wrong"},
                                          {"对照：标签无误", "control: none wrong"}};
     for (int arm = 0; arm < ARMS; arm++)
-        f.series[arm] = (dlf_series){.role = arm == CLEAN ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "support",
-                                     .where = "arm",
-                                     .equals = arm_ids[arm],
-                                     .x = "rows",
-                                     .y = "share",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = names[arm],
-                                     .colour = arm};
+        f.series[arm] = dlf_arm_series(arm == CLEAN ? DLF_CONTROL : DLF_MEASURED, "support", "arm",
+                                       arm_ids[arm], "rows", "share", names[arm], arm);
     f.series[2] = (dlf_series){.role = DLF_THEORY,
                                .table = "support",
                                .where = "arm",

@@ -10,6 +10,7 @@
 #include "digits_blocks.h"
 #include "dlf/rng.h"
 #include "dlf/train.h"
+#include "figures.h"
 #include "seed_check.h"
 #include "transfer.h"
 #include "transfer_nets.h"
@@ -401,16 +402,8 @@ static dlf_status figures(dlf_run *run)
         .x = {{"每类的标签数", "labels per class"}, true},
         .y = {{"预训练的收益", "gain of pre-training"}, false}};
     for (int k = 0; k < TASKS; k++)
-        f.series[k] = (dlf_series){.role = k == PERMUTED ? DLF_CONTROL : DLF_MEASURED,
-                                   .table = "labels",
-                                   .where = "task",
-                                   .equals = task_ids[k],
-                                   .x = "labels",
-                                   .y = "gain",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = task_names[k],
-                                   .colour = k};
+        f.series[k] = dlf_arm_series(k == PERMUTED ? DLF_CONTROL : DLF_MEASURED, "labels", "task",
+                                     task_ids[k], "labels", "gain", task_names[k], k);
     DLF_TRY(dlf_result_figure(dlf_run_result(run), &f));
     dlf_figure g = {
         .id = "curves",
@@ -422,16 +415,8 @@ static dlf_status figures(dlf_run *run)
         .x = {{"训练步数", "training step"}, false},
         .y = {{"目标任务的测试错误率", "test error on the target"}, false}};
     for (int a = 0; a < STARTS; a++)
-        g.series[a] = (dlf_series){.role = a == PRETRAINED ? DLF_MEASURED : DLF_CONTROL,
-                                   .table = "curves",
-                                   .where = "start",
-                                   .equals = start_ids[a],
-                                   .x = "step",
-                                   .y = "error",
-                                   .lo = "lo",
-                                   .hi = "hi",
-                                   .label = start_names[a],
-                                   .colour = a};
+        g.series[a] = dlf_arm_series(a == PRETRAINED ? DLF_MEASURED : DLF_CONTROL, "curves",
+                                     "start", start_ids[a], "step", "error", start_names[a], a);
     return dlf_result_figure(dlf_run_result(run), &g);
 }
 

@@ -10,6 +10,7 @@
 #include "audit.h"
 #include "digits_nets.h"
 #include "dlf/theory.h"
+#include "figures.h"
 #include "vanishing.h"
 
 enum { BATCH = 64 };
@@ -227,16 +228,9 @@ static dlf_status trainability_figure(dlf_run *run)
         .x = {{"隐藏层数 L", "hidden layers L"}, true},
         .y = {{"训练集正确率", "training accuracy"}, false}};
     for (int i = 0; i < PHASES; i++)
-        figure.series[i] = (dlf_series){.role = i == 1 ? DLF_CONTROL : DLF_MEASURED,
-                                        .table = "trainability",
-                                        .where = "phase",
-                                        .equals = phase_lines[i].id,
-                                        .x = "depth",
-                                        .y = "accuracy",
-                                        .lo = "lo",
-                                        .hi = "hi",
-                                        .label = phase_lines[i].label,
-                                        .colour = i};
+        figure.series[i] =
+            dlf_arm_series(i == 1 ? DLF_CONTROL : DLF_MEASURED, "trainability", "phase",
+                           phase_lines[i].id, "depth", "accuracy", phase_lines[i].label, i);
     figure.series[PHASES] = (dlf_series){.role = DLF_REFERENCE,
                                          .table = "trainability",
                                          .where = "phase",

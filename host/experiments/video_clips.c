@@ -137,15 +137,6 @@ dlf_status dlf_video_network(dlf_graph **out, dlf_device *device, dlf_video_net 
     return status;
 }
 
-static double parameters_of(dlf_graph *g, int members)
-{
-    double sum = 0.0;
-    for (int id = 1; id <= dlf_graph_nodes(g); id++)
-        if (dlf_graph_node(g, (dlf_node){id}).parameter)
-            sum += (double)dlf_tensor_count(dlf_graph_value(g, (dlf_node){id})) / members;
-    return sum;
-}
-
 dlf_status dlf_video_train(dlf_run *run, const dlf_dataset *clips, int blocks, int n, int test,
                            dlf_video_net net, double *accuracy, double *parameters)
 {
@@ -175,7 +166,7 @@ dlf_status dlf_video_train(dlf_run *run, const dlf_dataset *clips, int blocks, i
     DLF_TRY_DONE(dlf_train_new(&t, g, clips, &spec));
     DLF_TRY_DONE(dlf_train_run(t, steps));
     DLF_TRY_DONE(dlf_train_evaluate(t, rows - test, test, NULL, accuracy));
-    if (parameters) *parameters = parameters_of(g, blocks);
+    if (parameters) *parameters = (double)dlf_graph_parameter_count(g);
 done:
     dlf_train_free(t);
     dlf_graph_free(g);

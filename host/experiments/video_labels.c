@@ -85,17 +85,9 @@ static dlf_status table_and_figure(dlf_run *run, double *accuracy)
                                   DLF_NUM(e.lo), DLF_NUM(e.hi),
                                   DLF_NUM(dlf_video_best(shares[k], arm == CLIP))));
         }
-        f.series[2 * arm] = (dlf_series){.role = arm == FRAME ? DLF_CONTROL : DLF_MEASURED,
-                                         .table = "labels",
-                                         .where = "sees",
-                                         .equals = ids[arm],
-                                         .x = "motion",
-                                         .y = "accuracy",
-                                         .lo = "lo",
-                                         .hi = "hi",
-                                         .label = names[arm],
-                                         .colour = arm,
-                                         .points = true};
+        f.series[2 * arm] = dlf_arm_series(arm == FRAME ? DLF_CONTROL : DLF_MEASURED, "labels",
+                                           "sees", ids[arm], "motion", "accuracy", names[arm], arm);
+        f.series[2 * arm].points = true;
         dlf_theory_of(&f, 2 * arm, 2 * arm + 1, "theory");
     }
     return dlf_result_figure(dlf_run_result(run), &f);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "figures.h"
 #include "seed_check.h"
 #include "video.h"
 
@@ -154,16 +155,9 @@ static dlf_status table_and_figure(const outcome *o, dlf_run *run)
             DLF_TRY(dlf_table_row(t, DLF_TXT(ids[net]), DLF_NUM(size_of(run, k)), DLF_NUM(e.mean),
                                   DLF_NUM(e.lo), DLF_NUM(e.hi), DLF_NUM(o->parameters[net])));
         }
-        f.series[net] = (dlf_series){.role = net <= DLF_VIDEO_LINEAR ? DLF_CONTROL : DLF_MEASURED,
-                                     .table = "motion",
-                                     .where = "net",
-                                     .equals = ids[net],
-                                     .x = "clips",
-                                     .y = "accuracy",
-                                     .lo = "lo",
-                                     .hi = "hi",
-                                     .label = names[net],
-                                     .colour = net};
+        f.series[net] =
+            dlf_arm_series(net <= DLF_VIDEO_LINEAR ? DLF_CONTROL : DLF_MEASURED, "motion", "net",
+                           ids[net], "clips", "accuracy", names[net], net);
     }
     return dlf_result_figure(dlf_run_result(run), &f);
 }

@@ -44,6 +44,18 @@ dlf_node_info dlf_graph_node(const dlf_graph *g, dlf_node x)
     return info;
 }
 
+int64_t dlf_graph_parameter_count(const dlf_graph *g)
+{
+    int64_t sum = 0;
+    for (int id = 1; id <= g->nodes; id++) {
+        const dlf_node_info n = dlf_graph_node(g, (dlf_node){id});
+        int64_t count = n.parameter;
+        for (int axis = 1; axis < n.ndim; axis++) count *= n.shape[axis];
+        sum += count;
+    }
+    return sum;
+}
+
 dlf_graph_cost dlf_graph_cost_of(const dlf_graph *g)
 {
     dlf_graph_cost cost = {0};

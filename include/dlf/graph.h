@@ -214,6 +214,9 @@ typedef struct dlf_graph_cost {
 } dlf_graph_cost;
 dlf_graph_cost dlf_graph_cost_of(const dlf_graph *g);
 
+/* Numbers that a member learns; dlf_graph_parameters has more columns, as it pads them. */
+int64_t dlf_graph_parameter_count(const dlf_graph *g);
+
 /* A table of nodes, then memory and cost; or DOT (Graphviz). Needs compile. */
 DLF_MUST_CHECK dlf_status dlf_graph_print(const dlf_graph *g, FILE *out);
 DLF_MUST_CHECK dlf_status dlf_graph_print_dot(const dlf_graph *g, FILE *out);
